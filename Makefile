@@ -1,0 +1,57 @@
+# Every target does its own set-up; each can be repeated. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PATH
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help lab lab-down lab-status lab-token lab-ssh setup test test-unit test-integration test-lint test-molecule test-site \
+        bench bundle build artifacts docs lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install what the controller needs (.venv and Debian packages)
+$(READY): requirements/dev.txt requirements/bootstrap.txt scripts/bootstrap pyproject.toml
+	@scripts/bootstrap
+
+lab: setup ## the whole platform in local containers, ending with a composition made through the front door
+	@$(PYTHON) -m lab up
+lab-down: ## remove the lab: containers, networks, volumes
+	@$(if $(wildcard $(READY)),$(PYTHON),python3) -m lab down
+lab-status: ## what of the lab is up
+	@$(if $(wildcard $(READY)),$(PYTHON),python3) -m lab status
+lab-token: setup ## print a user's token for the lab's front door
+	@$(PYTHON) -m lab token
+lab-ssh: setup ## log in to a lab host: make lab-ssh HOST=app1
+	@$(PYTHON) -m lab ssh $(HOST)
+
+test: setup ## every layer, with one summary at the end
+	@$(PYTHON) -m tools.testrun
+test-unit: setup ## fast tests of the package, the plugins and the templates
+	@$(PYTHON) -m tools.testrun unit
+test-integration: setup ## the package against real PostgreSQL, OpenBao, object store, Chromium
+	@$(PYTHON) -m tools.testrun integration
+test-lint: setup ## ruff, mypy, ansible-lint, yamllint, ansible-test sanity, documentation
+	@$(PYTHON) -m tools.testrun lint
+test-molecule: setup ## Molecule scenarios: all, or one with ROLE=firewall
+	@$(PYTHON) -m tools.testrun molecule $(ROLE)
+test-site: setup ## the whole platform: a lab of its own, its promises under faults
+	@$(PYTHON) -m tools.testrun site
+
+bench: setup ## measure; ratios against peers, written to benchmarks/results/
+	@$(PYTHON) -m benchmarks
+bundle: setup ## the server as one offline artifact in dist/
+	@$(PYTHON) -m tools.bundle
+artifacts: setup ## fetch the pinned OpenBao and SeaweedFS binaries once, to .cache/artifacts
+	@$(PYTHON) -m tools.artifacts
+build: setup ## the collection as a tarball in dist/
+	@ansible-galaxy collection build --force --output-path dist .
+docs: setup ## regenerate the role reference and the diagrams
+	@$(PYTHON) -m tools.roledocs
+lock: setup ## resolve the dependency locks anew
+	@$(PYTHON) -m tools.lock
+clean: ## remove everything that was generated, except a running lab
+	@rm -rf .venv .cache dist .ansible .mypy_cache .ruff_cache .pytest_cache
