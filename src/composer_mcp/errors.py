@@ -77,3 +77,91 @@ INTERNAL = ErrorCode(
     remedy="Repeat the call with the same idempotency key. If it fails again, give the operator the job id.",
     retryable=True,
 )
+
+# --- lessons and documents -----------------------------------------------------------------------
+
+INVALID_LESSON = ErrorCode(
+    "invalid_lesson",
+    status=422,
+    sentence="The input breaks {count} rule(s): {problems}",
+    remedy="Correct each named field and call again. Nothing was sent to Composer.",
+)
+
+WIDGET_NOT_FOUND = ErrorCode(
+    "widget_not_found",
+    status=422,
+    sentence="The composition has no widget with the id {widget_id}. Nothing was changed.",
+    remedy="Read the composition with get_composition and use an `id` from its `structure`.",
+)
+
+NO_HEADING = ErrorCode(
+    "no_heading",
+    status=422,
+    sentence="The composition has no heading, so an author's name has no place. Nothing was changed.",
+    remedy="Add a heading with `author_name` through `widgets` instead of giving `author`.",
+)
+
+# --- Composer, the third-party application ---------------------------------------------------------
+
+COMPOSER_UNAVAILABLE = ErrorCode(
+    "composer_unavailable",
+    status=503,
+    sentence="Composer did not answer properly ({reason}) after {tries} tries. {saved}",
+    remedy="Wait a minute and repeat the call with the same idempotency key: "
+    "it never makes a second composition.",
+    retryable=True,
+)
+
+COMPOSER_REJECTED_TOKEN = ErrorCode(
+    "composer_rejected_token",
+    status=502,
+    sentence="Composer did not accept this server's own access token. Nothing was saved.",
+    remedy="Tell the operator to renew the Composer token in the secret store; your input is fine.",
+)
+
+COMPOSER_REFUSED = ErrorCode(
+    "composer_refused",
+    status=502,
+    sentence="Composer refused the request with status {status}: {answer}. Nothing was saved.",
+    remedy="Simplify the content and try again; if that fails too, give the operator the job id.",
+)
+
+COMPOSER_CHANGED = ErrorCode(
+    "composer_changed",
+    status=502,
+    sentence="Composer answered {what} in a form that this server does not know. {saved}",
+    remedy="Give the operator the job id: Composer was probably updated and this server must follow.",
+)
+
+COMPOSITION_NOT_FOUND = ErrorCode(
+    "composition_not_found",
+    status=404,
+    sentence="Composer has no composition with this uid in this project.",
+    remedy="Use the complete `uid` that create_composition returned: about 505 characters, never shortened.",
+)
+
+VERSION_CONFLICT = ErrorCode(
+    "version_conflict",
+    status=409,
+    sentence="The composition was changed by somebody else: its version is {current}, not {expected}. "
+    "Nothing was changed.",
+    remedy="Read it again with get_composition, repeat your change on what you read, pass the new version.",
+)
+
+# --- the browser -----------------------------------------------------------------------------------
+
+BROWSER_UNAVAILABLE = ErrorCode(
+    "browser_unavailable",
+    status=503,
+    sentence="Chromium could not be used: {reason}.",
+    remedy="Repeat the call. If it fails again, tell the operator to look at the worker's journal.",
+    retryable=True,
+)
+
+EDITOR_NOT_READY = ErrorCode(
+    "editor_not_ready",
+    status=504,
+    sentence="Composer's editor did not become ready within {seconds:g} s (page title: {page_title}).",
+    remedy="Repeat the call. The composition is untouched; get_composition reads it without the editor.",
+    retryable=True,
+)

@@ -1,0 +1,1 @@
+"""Chromium: started, leased, watched, replaced. Knows nothing of Composer."""

@@ -1,0 +1,1 @@
+"""The third-party application: its API, its editor, every fact about it."""

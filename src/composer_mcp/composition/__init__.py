@@ -1,0 +1,1 @@
+"""The document: lessons, widgets, changes. Knows nothing of networks or browsers."""

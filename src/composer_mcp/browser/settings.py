@@ -1,0 +1,28 @@
+"""Settings of the browser pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BrowserSettings(BaseModel):
+    """How Chromium is started and when it is replaced."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    executable: Path = Path("/usr/bin/chromium")
+    headless: bool = Field(default=True, description="false: on a display, which DISPLAY must name")
+    concurrency: int = Field(default=2, ge=1, le=32, description="contexts open at the same time")
+    launch_timeout_seconds: float = Field(default=30, gt=0, le=300)
+    lease_wait_seconds: float = Field(default=60, gt=0, le=600, description="wait for a free context")
+    recycle_after_leases: int = Field(default=200, ge=1, description="a new browser after this many contexts")
+    recycle_after_seconds: float = Field(default=6 * 3600, gt=0, description="a new browser after this age")
+    allowed_hosts: list[str] = Field(
+        default_factory=list, description="hosts that pages may reach besides those of Composer"
+    )
+    viewport_width: int = Field(default=1280, ge=320, le=3840)
+    viewport_height: int = Field(default=800, ge=240, le=2160)
+    picture_max_height: int = Field(default=8000, ge=240, le=16000, description="a taller page is cut")
+    temporary_directory: Path | None = Field(default=None, description="default: the system's")

@@ -1,0 +1,51 @@
+"""Settings of the third-party application: where it is and how patient we are with it.
+
+Token and project key are not settings: they are credentials, see ``composer_mcp.security``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _https_base(text: str) -> str:
+    if not text.startswith("https://"):
+        raise ValueError("must start with https://")
+    return text.rstrip("/")
+
+
+HttpsBase = Annotated[str, AfterValidator(_https_base)]
+
+
+class ComposerSettings(BaseModel):
+    """One project of one Composer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    app_url: HttpsBase = "https://composer.euconquisto.com"
+    api_url: HttpsBase = "https://api.digitalpages.com.br"
+    project_uid: str = Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")
+    connector_uid: str = Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")
+    api_env: str = Field(default="prd", pattern=r"^[a-z]+$")
+    interface_language: str = Field(default="pt_br", pattern=r"^[a-z]{2}(_[a-z]{2})?$")
+    authority: Path | None = Field(
+        default=None, description="certificate authority to trust besides the system's (PEM)"
+    )
+    media_hosts: list[str] = Field(
+        default_factory=lambda: ["pocs.digitalpages.com.br"],
+        description="hosts from which the editor loads pictures",
+    )
+    connect_timeout_seconds: float = Field(default=5, gt=0, le=60)
+    request_timeout_seconds: float = Field(default=30, gt=0, le=120)
+    attempts: int = Field(default=4, ge=1, le=10, description="tries of one request, the first included")
+    retry_budget_seconds: float = Field(default=45, gt=0, le=300, description="no new try after this time")
+    retry_first_delay_seconds: float = Field(default=0.25, ge=0, le=10)
+    retry_longest_delay_seconds: float = Field(default=4, ge=0, le=60)
+    settle_seconds: float = Field(
+        default=5, ge=0, le=60, description="how long a write of unknown outcome may need to become visible"
+    )
+    settle_poll_seconds: float = Field(default=0.5, gt=0, le=10)
+    editor_timeout_seconds: float = Field(default=30, gt=0, le=120, description="login and opening, each")
