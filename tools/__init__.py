@@ -1,0 +1,1 @@
+"""Programs that serve the project's development: test runner, bundle, artifacts, locks, reference."""

@@ -1,0 +1,79 @@
+"""The Molecule layer: every scenario by itself, two at a time, each with its own log and scratch folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.testrun.context import Context
+from tools.testrun.report import Item, LayerReport, Outcome
+
+LAYER = "molecule"
+WORKERS = 2
+SCENARIO_LIMIT_SECONDS = 900.0
+
+
+def scenarios(root: Path) -> list[str]:
+    """The names of all scenarios, in order."""
+    return sorted(path.parent.name for path in root.glob("molecule/*/molecule.yml"))
+
+
+def choose(available: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The wanted scenarios, or all of them when none is named.
+
+    Raises:
+        LookupError: a name that no scenario has; the message lists those that exist.
+    """
+    unknown = sorted(set(wanted) - set(available))
+    if unknown:
+        existing = ", ".join(available) or "none"
+        raise LookupError(f"there is no Molecule scenario called {', '.join(unknown)}; there are: {existing}")
+    return list(wanted) or list(available)
+
+
+async def run(context: Context, arguments: Sequence[str]) -> LayerReport:
+    """Run the scenarios named, or all."""
+    report = LayerReport(LAYER, context.logs / f"{LAYER}.log")
+    try:
+        chosen = choose(scenarios(context.root), arguments)
+    except LookupError as error:
+        report.items.append(Item("choose scenarios", Outcome.FAILED, detail=str(error)))
+        return report
+    failed = await context.prepare(LAYER, ["binaries", "bundle", "images"])
+    if failed:
+        report.items += failed
+        return report
+    waiting: asyncio.Queue[str] = asyncio.Queue()
+    for name in chosen:
+        waiting.put_nowait(name)
+
+    async def worker(number: int) -> None:
+        while not waiting.empty():
+            report.items.append(await _scenario(context, waiting.get_nowait(), number))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(WORKERS):
+            group.create_task(worker(number))
+    return report
+
+
+async def _scenario(context: Context, name: str, worker: int) -> Item:
+    log = context.logs / LAYER / f"{name}.log"
+    log.unlink(missing_ok=True)
+    scratch = context.root / ".cache/molecule" / name
+    shutil.rmtree(scratch, ignore_errors=True)
+    return await context.run(
+        LAYER,
+        name,
+        ["molecule", "test", "--scenario-name", name],
+        log=log,
+        limit_seconds=SCENARIO_LIMIT_SECONDS,
+        env={
+            "MOLECULE_GLOB": "molecule/*/molecule.yml",
+            "MOLECULE_EPHEMERAL_DIRECTORY": str(scratch),
+            # keeps the instances of scenarios that run at the same time apart
+            "MOLECULE_WORKER": str(worker),
+        },
+    )
