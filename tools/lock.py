@@ -1,0 +1,62 @@
+"""python -m tools.lock: resolves the dependency locks anew.
+
+The locks are requirement files with a hash for every file, for every platform, without the name of any index:
+whoever installs from them may use a mirror, a proxy or a folder of wheels.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST_PYTHON = "3.11"
+LIMIT_SECONDS = 600
+# What the controller and the tests need, and what a release of the server needs.
+LOCKS: Mapping[str, Sequence[str]] = {"dev": ("--group", "dev"), "server": ()}
+
+
+def command(name: str, *, upgrade: bool) -> list[str]:
+    """The uv command that writes one lock."""
+    return [
+        "uv",
+        "pip",
+        "compile",
+        "--universal",
+        "--python-version",
+        OLDEST_PYTHON,
+        "--generate-hashes",
+        "--no-header",
+        "--no-emit-index-url",
+        *LOCKS[name],
+        *(["--upgrade"] if upgrade else []),
+        "pyproject.toml",
+        "--output-file",
+        f"requirements/{name}.txt",
+        "--quiet",
+    ]
+
+
+def main(words: Sequence[str]) -> int:
+    """Write the locks; with `--upgrade` to the newest versions, else only what pyproject.toml now demands."""
+    for name in LOCKS:
+        print(f"lock: requirements/{name}.txt …", flush=True)
+        done = subprocess.run(
+            command(name, upgrade="--upgrade" in words), cwd=ROOT, timeout=LIMIT_SECONDS, check=False
+        )
+        if done.returncode != 0:
+            print(
+                f"lock: requirements/{name}.txt could not be resolved (uv's reason stands above).\n"
+                "      Without it the next `make setup` would install other versions than the ones tested.\n"
+                "      Mend pyproject.toml, or the way to the package index, and repeat `make lock`.\n"
+                "      The old lock is unchanged.",
+                file=sys.stderr,
+            )
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
