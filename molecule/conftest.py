@@ -1,0 +1,79 @@
+"""What every scenario's tests may use: a second host that tries to connect, and the journal when a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import testinfra
+import testinfra.host
+
+CONNECT_SECONDS = 3
+
+
+class Neighbour:
+    """Another machine on the same network."""
+
+    def __init__(self, host: testinfra.host.Host) -> None:
+        self.host = host
+
+    def can_connect(self, other: testinfra.host.Host, port: int) -> bool:
+        """Whether a TCP connection from this machine to a port of `other` is accepted."""
+        command = f"timeout {CONNECT_SECONDS} bash -c 'exec 3<>/dev/tcp/{self.address_of(other)}/{port}'"
+        return bool(self.host.run(command).rc == 0)
+
+    def address_of(self, other: testinfra.host.Host) -> str:
+        """The address at which this machine reaches `other`."""
+        return str(other.ansible.get_variables()["ansible_host"])
+
+    def run(self, command: str, *arguments: str) -> Any:
+        """Run a command on this machine."""
+        return self.host.run(command, *arguments)
+
+
+def _name(host: testinfra.host.Host) -> str:
+    return str(host.backend.get_hostname())
+
+
+def _hosts(config: pytest.Config, pattern: str) -> list[testinfra.host.Host]:
+    inventory = config.getoption("ansible_inventory")
+    return list(testinfra.get_hosts([f"ansible://{pattern}"], ansible_inventory=inventory))
+
+
+@pytest.fixture
+def neighbour(host: testinfra.host.Host, request: pytest.FixtureRequest) -> Neighbour:
+    """A host of the group `neighbours` if the scenario has one, else the scenario's next host."""
+    others = _hosts(request.config, "neighbours")
+    others += [other for other in _hosts(request.config, "all") if _name(other) != _name(host)]
+    assert others, "this scenario has one host only; add a platform with `groups: [neighbours]`"
+    return Neighbour(others[0])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Do not test the neighbours: the role is not applied to them."""
+    onlookers = {_name(host) for host in _hosts(config, "neighbours")}
+    items[:] = [item for item in items if _tested_host(item) not in onlookers]
+
+
+def _tested_host(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    host = callspec.params.get("_testinfra_host") if callspec else None
+    return _name(host) if host else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add to a failed test what an operator would ask for first.
+
+    A test module names its units in UNITS; without it the journal's warnings are shown.
+    """
+    report = yield
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.when == "call" and report.failed and host is not None:
+        units = getattr(item.module, "UNITS", [])
+        selection = [f"--unit={unit}" for unit in units] or ["--priority=warning"]
+        command = " ".join(["journalctl --boot --no-pager --lines=40", *selection])
+        report.sections.append((f"journal of {_name(host)}", host.run(command).stdout))
+        report.sections.append((f"failed units of {_name(host)}", host.run("systemctl --failed --no-legend").stdout))
+    return report
