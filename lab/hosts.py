@@ -1,4 +1,4 @@
-"""Debian machines as containers: networks, start, boot, removal. Knows nothing of what will be installed on them."""
+"""Debian machines as containers: networks, start, boot, removal. Knows nothing of what runs on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.problem import Problem
 
 INIT = Path(__file__).resolve().parent / "resources" / "lab-init"
 BOOT_SECONDS = 60
-# SYS_ADMIN: the mounts of lab-init and systemd's own sandboxing. NET_*: nftables. The others: what units may keep.
+# SYS_ADMIN: the mounts of lab-init and systemd's own sandboxing. NET_*: nftables. Others: kept by units.
 CAPABILITIES = (
     "SYS_ADMIN,NET_ADMIN,NET_RAW,AUDIT_CONTROL,AUDIT_READ,SYS_PTRACE,SYSLOG,IPC_LOCK,SYS_NICE,DAC_READ_SEARCH"
 )
@@ -81,14 +81,16 @@ def start(hosts: Sequence[Host]) -> None:
     """Start the hosts at the same time and wait until each has booted.
 
     Raises:
-        Problem: a host did not boot within BOOT_SECONDS or its systemd is not confined to its own control groups.
+        Problem: a host did not boot within BOOT_SECONDS or its systemd has no control group of its own.
     """
     with ThreadPoolExecutor(max_workers=max(len(hosts), 1)) as pool:
         list(pool.map(_start, hosts))
 
 
 def _start(host: Host) -> None:
-    flags = [word for name, address in sorted(host.names.items()) for word in ("--add-host", f"{name}:{address}")]
+    flags = [
+        word for name, address in sorted(host.names.items()) for word in ("--add-host", f"{name}:{address}")
+    ]
     flags += [word for name, value in sorted(host.labels.items()) for word in ("--label", f"{name}={value}")]
     podman(
         "run", "--detach", "--name", host.container, "--hostname", host.hostname,
@@ -118,9 +120,11 @@ def wait_until_booted(container: str) -> None:
             break
         time.sleep(0.1)
     if state != "running":
-        failed = podman("exec", container, "systemctl", "--failed", "--no-legend", "--plain", check=False).stdout
+        failed = podman(
+            "exec", container, "systemctl", "--failed", "--no-legend", "--plain", check=False
+        ).stdout
         raise Problem(
-            f"the host {container} is `{state or 'not reachable'}` {BOOT_SECONDS} s after its start at the latest.",
+            f"the host {container} should have booted, but is `{state or 'not reachable'}`.",
             f"Failed units: {' | '.join(failed.split(chr(10))).strip(' |') or 'none listed'}.",
             f"Look at its journal: podman exec {container} journalctl -b -p warning",
             "The host is left as it is for inspection; `make lab-down` removes it.",
@@ -129,7 +133,7 @@ def wait_until_booted(container: str) -> None:
 
 
 def _assert_own_cgroup(container: str) -> None:
-    """On cgroup v1 a host that shares the machine's systemd tree disturbs every other one: notice it at once."""
+    """On cgroup v1 a host that shares the machine's systemd tree disturbs every other one: say so at once."""
     if inspect().cgroup_v2:
         return
     pid = podman("inspect", "--format", "{{.State.Pid}}", container).stdout.strip()

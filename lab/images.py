@@ -2,7 +2,7 @@
 
     python -m lab.images [debian13] [debian12] [debian13-baked] …
 
-An image is rebuilt when its recipe (this module, the package list) has changed; its label says which recipe it is.
+An image is rebuilt when its recipe (this module, the package list) has changed; a label says which it has.
 """
 
 from __future__ import annotations
@@ -15,28 +15,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.machine import CACHE, GIB, as_root, memory_available, podman, run
+from lab.machine import CACHE, GIB, memory_available, podman, run
 from lab.problem import Problem
 
 SUITES = {"debian12": "bookworm", "debian13": "trixie"}
 NAMES = ("debian13", "debian12", "debian13-baked", "debian12-baked")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-PUBLIC_MIRRORS = {"Debian": "http://deb.debian.org/debian", "Debian-Security": "http://deb.debian.org/debian-security"}
+PUBLIC_MIRRORS = {
+    "Debian": "http://deb.debian.org/debian",
+    "Debian-Security": "http://deb.debian.org/debian-security",
+}
 HERE = Path(__file__).resolve().parent
 PACKAGES = HERE / "packages.txt"
 LABEL = "composer.recipe"
 BUILD_MEMORY = 4 * GIB
 BUILD_SECONDS = 900
 
-BASE_PACKAGES = (
-    "systemd systemd-sysv dbus libpam-systemd python3 python3-apt sudo iproute2 iputils-ping openssh-server "
-    "ca-certificates procps nftables netbase curl"
-).split()
+BASE_PACKAGES = [
+    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "python3", "python3-apt", "sudo", "iproute2",
+    "iputils-ping", "openssh-server", "ca-certificates", "procps", "nftables", "netbase", "curl",
+]  # fmt: skip
 # A container has no seats, no devices and no terminals of its own: these units would only fail or wait.
-MASKED_UNITS = (
-    "systemd-networkd-wait-online.service getty.target console-getty.service systemd-logind.service "
-    "systemd-udevd.service systemd-udev-trigger.service"
-).split()
+MASKED_UNITS = [
+    "systemd-networkd-wait-online.service", "getty.target", "console-getty.service", "systemd-logind.service",
+    "systemd-udevd.service", "systemd-udev-trigger.service",
+]  # fmt: skip
 
 Say = Callable[[str], None]
 
@@ -54,7 +57,9 @@ def packages() -> list[str]:
 
 def recipe(name: str) -> str:
     """A digest of everything that decides the image's content."""
-    digest = hashlib.sha256(repr((SUITES[_bare(name)], BASE_PACKAGES, MASKED_UNITS, _bootstrap_options())).encode())
+    digest = hashlib.sha256(
+        repr((SUITES[_bare(name)], BASE_PACKAGES, MASKED_UNITS, _bootstrap_options())).encode()
+    )
     if name.endswith("-baked"):
         digest.update(repr((packages(), BAKE)).encode())
     return digest.hexdigest()[:16]
@@ -67,7 +72,9 @@ def debs(name: str) -> Path:
 
 def is_current(name: str) -> bool:
     """Whether the image exists and was made by the present recipe."""
-    found = podman("image", "inspect", "--format", f'{{{{index .Labels "{LABEL}"}}}}', reference(name), check=False)
+    found = podman(
+        "image", "inspect", "--format", f'{{{{index .Labels "{LABEL}"}}}}', reference(name), check=False
+    )
     return found.returncode == 0 and found.stdout.strip() == recipe(name)
 
 
@@ -103,7 +110,14 @@ def fill_package_cache(name: str, say: Say = print) -> None:
         debs(name).mkdir(parents=True, exist_ok=True)
         script = f"apt-get update -qq && apt-get install -qq -y --download-only {' '.join(packages())}"
         podman(
-            "run", "--rm", "-v", f"{debs(name)}:/var/cache/apt/archives", reference(_bare(name)), "sh", "-c", script,
+            "run",
+            "--rm",
+            "-v",
+            f"{debs(name)}:/var/cache/apt/archives",
+            reference(_bare(name)),
+            "sh",
+            "-c",
+            script,
             timeout=BUILD_SECONDS,
         )
         run(["touch", done], root=True)
@@ -188,7 +202,9 @@ def _build(name: str, say: Say) -> None:
         options = _bootstrap_options() + [f"--aptopt={line}" for line in _apt_options()]
         run(
             ["mmdebstrap", "--quiet", *options, suite, tarball, *sources],
-            root=True, env={"TMPDIR": str(workspace)}, timeout=BUILD_SECONDS,
+            root=True,
+            env={"TMPDIR": str(workspace)},
+            timeout=BUILD_SECONDS,
         )
         changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", f"LABEL {LABEL}={recipe(name)}"]
         flags = [word for change in changes for word in ("--change", change)]
@@ -211,8 +227,8 @@ def _workspace() -> Iterator[Path]:
         run(["rm", "-rf", folder], root=True)
 
 
-# Units that the packages enable are switched off again: a role must find a service as it is before anyone decided
-# to run it, and a Molecule host must not start six servers that its scenario has no use for.
+# Units that the packages enable are switched off again: a role must find a service as it is before anyone
+# decided to run it, and a Molecule host must not start six servers that its scenario has no use for.
 BAKE = """
 set -e
 export DEBIAN_FRONTEND=noninteractive
@@ -231,18 +247,35 @@ touch /etc/composer-baked
 
 
 def _bake(name: str, say: Say) -> None:
-    say(f"building {reference(name)}: {len(packages())} packages of the roles on top of {reference(_bare(name))}")
+    say(f"building {reference(name)}: {len(packages())} packages of the roles on top of {_bare(name)}")
     container = f"lab-bake-{name}"
     debs(name).mkdir(parents=True, exist_ok=True)
     podman("rm", "--force", "--ignore", "--time", "0", container)
     try:
         podman(
-            "run", "--name", container, "-v", f"{debs(name)}:/var/cache/apt/archives", reference(_bare(name)),
-            "sh", "-c", BAKE, "bake", *packages(), timeout=BUILD_SECONDS,
+            "run",
+            "--name",
+            container,
+            "-v",
+            f"{debs(name)}:/var/cache/apt/archives",
+            reference(_bare(name)),
+            "sh",
+            "-c",
+            BAKE,
+            "bake",
+            *packages(),
+            timeout=BUILD_SECONDS,
         )
         podman(
-            "commit", "--quiet", "--change", f"LABEL {LABEL}={recipe(name)}", "--change", 'CMD ["/sbin/init"]',
-            container, reference(name), timeout=BUILD_SECONDS,
+            "commit",
+            "--quiet",
+            "--change",
+            f"LABEL {LABEL}={recipe(name)}",
+            "--change",
+            'CMD ["/sbin/init"]',
+            container,
+            reference(name),
+            timeout=BUILD_SECONDS,
         )
     finally:
         podman("rm", "--force", "--ignore", "--time", "0", container)

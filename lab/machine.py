@@ -44,7 +44,8 @@ def inspect() -> Machine:
         files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         # podman lowers its own limit to pid_max before it starts anything.
         processes_limit=min(
-            resource.getrlimit(resource.RLIMIT_NPROC)[1], int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
+            resource.getrlimit(resource.RLIMIT_NPROC)[1],
+            int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii")),
         ),
     )
 
@@ -60,7 +61,7 @@ def containers_conf(machine: Machine) -> str:
     """Podman's configuration for this machine, as the text of a containers.conf."""
     lines = ["# Written by the lab for this machine; the system's own file is left alone.", "[containers]"]
     if not machine.may_raise_limits:
-        # podman asks for more open files and processes than this machine allows; only CAP_SYS_RESOURCE grants them.
+        # podman asks for more open files and processes than this machine allows to anyone here.
         limits = {"nofile": machine.files_limit, "nproc": machine.processes_limit}
         words = ", ".join(f'"{name}={value}:{value}"' for name, value in limits.items())
         lines.append(f"default_ulimits = [{words}]")

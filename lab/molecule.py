@@ -1,7 +1,7 @@
 """Create and destroy for Molecule: one command instead of a play, because a scenario should cost seconds.
 
-Called by molecule/resources/{create,destroy}.yml as `python -m lab.molecule create|destroy`; Molecule hands over
-the scenario in environment variables and reads the addresses from the instance file that `create` writes.
+Called by molecule/resources/{create,destroy}.yml as `python -m lab.molecule create|destroy`; Molecule hands
+over the scenario in environment variables and reads the addresses from the file that `create` writes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from lab import hosts, images
-from lab.machine import CACHE, PROJECT
+from lab.machine import PROJECT
 from lab.problem import Problem
 
 NETWORK = "composer-molecule"
@@ -61,7 +61,7 @@ def create(scenario: Scenario) -> None:
         hosts.ensure_network(NETWORK, SUBNET)
         free = _free_addresses()
         addresses = {platform["name"]: next(free) for platform in scenario.platforms}
-        names = {}
+        names: dict[str, str] = {}
         for name, address in addresses.items():
             names |= {name: address, f"{name}.{DOMAIN}": address}
         machines = [_host(scenario, platform, addresses, names, key) for platform in scenario.platforms]

@@ -1,8 +1,8 @@
-"""What every scenario's tests may use: a second host that tries to connect, and the journal when a test fails."""
+"""What every scenario's tests may use: a second host that tries to connect, the journal when a test fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -63,7 +63,7 @@ def _tested_host(item: pytest.Item) -> str | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add to a failed test what an operator would ask for first.
 
     A test module names its units in UNITS; without it the journal's warnings are shown.
@@ -71,9 +71,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     host = getattr(item, "funcargs", {}).get("host")
     if report.when == "call" and report.failed and host is not None:
-        units = getattr(item.module, "UNITS", [])
+        units = getattr(getattr(item, "module", None), "UNITS", [])
         selection = [f"--unit={unit}" for unit in units] or ["--priority=warning"]
         command = " ".join(["journalctl --boot --no-pager --lines=40", *selection])
         report.sections.append((f"journal of {_name(host)}", host.run(command).stdout))
-        report.sections.append((f"failed units of {_name(host)}", host.run("systemctl --failed --no-legend").stdout))
+        failed = host.run("systemctl --failed --no-legend").stdout
+        report.sections.append((f"failed units of {_name(host)}", failed))
     return report
