@@ -1,8 +1,8 @@
 """python -m tools.doccheck: what the documents point at exists.
 
-Checks every relative link and anchor, every `make` target, every path in backticks that begins with one of the
-project's folders, and that the index of decisions is complete. Links to other sites are not followed: a check
-that needs the internet fails for reasons that are not ours.
+Checks every relative link and anchor, every `make` target, every path in backticks that begins with one of
+our folders, and that the index of decisions is complete. Links to other sites are not followed: a check that
+needs the internet fails for reasons that are not ours.
 """
 
 from __future__ import annotations

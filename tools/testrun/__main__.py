@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tools.testrun.context import Context
 from tools.testrun.layers import LAYERS, run_layer
-from tools.testrun.report import Console, Item, LayerReport, Outcome, summary
+from tools.testrun.report import Console, Item, LayerReport, Outcome, results, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = 130
@@ -78,6 +78,9 @@ async def run(
         reports.append(LayerReport(running, context.logs / f"{running}.log", items=[stopped]))
         context.console.show(summary(reports))
         raise
+    context.logs.mkdir(parents=True, exist_ok=True)
+    for report in reports:
+        (context.logs / f"{report.name}.json").write_text(results([report]), encoding="utf-8")
     context.console.show(summary(reports))
     return 1 if any(report.failures for report in reports) else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Sequence
@@ -154,6 +155,23 @@ def summary(reports: Sequence[LayerReport]) -> str:
             lines.append(f"  see {report.log}")
     lines += ["", last_line(reports)]
     return "\n".join(lines)
+
+
+def results(reports: Sequence[LayerReport]) -> str:
+    """Every item with its outcome and seconds, as JSON, for whoever compares runs."""
+    return json.dumps(
+        {
+            report.name: {
+                "seconds": round(report.seconds, 1),
+                "items": [
+                    {"name": item.name, "outcome": item.outcome, "seconds": round(item.seconds, 2)}
+                    for item in report.items
+                ],
+            }
+            for report in reports
+        },
+        indent=1,
+    )
 
 
 def last_line(reports: Sequence[LayerReport]) -> str:

@@ -1,0 +1,1 @@
+"""Measurements that people ask about; never tests, because a busy machine is no defect."""
