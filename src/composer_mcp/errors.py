@@ -165,3 +165,112 @@ EDITOR_NOT_READY = ErrorCode(
     remedy="Repeat the call. The composition is untouched; get_composition reads it without the editor.",
     retryable=True,
 )
+
+INVALID_ARGUMENTS = ErrorCode(
+    "invalid_arguments",
+    status=422,
+    sentence="The arguments break {count} rule(s): {problems}",
+    remedy="Mend what is listed (each with its path in the arguments) and call again. Nothing was saved.",
+)
+MISSING_SCOPE = ErrorCode(
+    "insufficient_scope",
+    status=403,
+    sentence="The tool {tool} needs the scope {scope}, which the token does not have.",
+    remedy="Get a token with the scope {scope}.",
+)
+KEY_REUSED = ErrorCode(
+    "idempotency_key_reused",
+    status=409,
+    sentence="The idempotency key was used before for a different call ({kind}, job {job_id}).",
+    remedy="Use a new key for a new call. To repeat the earlier one, repeat its arguments exactly.",
+)
+QUEUE_FULL = ErrorCode(
+    "queue_full",
+    status=429,
+    sentence="{waiting} jobs {whose} are already waiting; the limit is {limit}. Nothing was accepted.",
+    remedy="Wait {retry_after} s and repeat the call with the same idempotency key.",
+    retryable=True,
+)
+JOB_UNKNOWN = ErrorCode(
+    "job_unknown",
+    status=404,
+    sentence="There is no job {job_id} of yours; finished jobs are forgotten after {days} days.",
+    remedy="Check the id.",
+)
+JOB_PENDING = ErrorCode(
+    "job_pending",
+    status=202,
+    sentence="The job {job_id} was accepted and goes on, but is not done after {seconds} s.",
+    remedy="Ask get_job for it later, or repeat the call with the same idempotency key to wait again.",
+    retryable=True,
+)
+JOB_LOST = ErrorCode(
+    "job_lost",
+    status=409,
+    sentence="Another worker has taken the job over.",
+    remedy="Nothing to do: the other worker finishes it.",
+    retryable=True,
+)
+JOB_POISONED = ErrorCode(
+    "job_poisoned",
+    status=500,
+    sentence="{attempts} workers died while they did this job, so it was given up.",
+    remedy="Look at get_composition before you repeat the call: an attempt may have saved it. "
+    "Give the operator the job id.",
+)
+DEADLINE_EXCEEDED = ErrorCode(
+    "deadline_exceeded",
+    status=504,
+    sentence="The job waited {seconds} s without being started, longer than allowed. Nothing was saved.",
+    remedy="Repeat the call with the same idempotency key.",
+    retryable=True,
+)
+JOB_TIMEOUT = ErrorCode(
+    "job_timeout",
+    status=504,
+    sentence="The job was stopped after {seconds} s. Something may have been saved.",
+    remedy="Repeat the call with the same idempotency key: it continues from what was saved.",
+    retryable=True,
+)
+STORE_UNAVAILABLE = ErrorCode(
+    "store_unavailable",
+    status=503,
+    sentence="The server's own {store} cannot be reached. {state}",
+    remedy="Repeat the call with the same idempotency key in a few seconds.",
+    retryable=True,
+)
+ARTIFACT_UNKNOWN = ErrorCode(
+    "artifact_unknown",
+    status=404,
+    sentence="There is no artifact {key}.",
+    remedy="Repeat the call that made it.",
+)
+INVALID_TOKEN = ErrorCode(
+    "invalid_token",
+    status=401,
+    sentence="The token is not accepted: {reason}.",
+    remedy="Get a new token from an issuer named in the resource metadata.",
+)
+KEYS_UNAVAILABLE = ErrorCode(
+    "issuer_unavailable",
+    status=503,
+    sentence="The keys of the token's issuer cannot be fetched, so the token cannot be checked.",
+    remedy="Repeat the call in a few seconds.",
+    retryable=True,
+)
+
+
+def table() -> str:
+    """Return the whole table as Markdown, for ``docs/errors.md``."""
+    lines = ["| code | HTTP | what happened | what to do | repeat as is |", "|---|---|---|---|---|"]
+    for name, code in sorted(ErrorCode.registry.items()):
+        repeat = "yes" if code.retryable else "no"
+        lines.append(f"| `{name}` | {code.status} | {code.sentence} | {code.remedy} | {repeat} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    # Run as a program this file is a second module; the table that everybody fills is the imported one.
+    from composer_mcp import errors
+
+    print(errors.table())

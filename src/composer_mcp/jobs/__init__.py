@@ -1,0 +1,1 @@
+"""The job engine: requests (what is asked), engine and worker (queue and guard), handlers (the work)."""

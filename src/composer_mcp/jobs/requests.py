@@ -114,3 +114,19 @@ class Versions(BaseModel):
 
 
 AnyResult = CompositionSaved | CompositionRead | Preview | Versions
+
+#: Every kind of job: how its request and its result are read back from the queue.
+REQUESTS: dict[str, type[AnyRequest]] = {
+    "create_composition": CreateComposition,
+    "get_composition": GetComposition,
+    "update_composition": UpdateComposition,
+    "preview_composition": PreviewComposition,
+    "list_versions": ListVersions,
+}
+RESULTS: dict[str, type[AnyResult]] = {
+    "create_composition": CompositionSaved,
+    "get_composition": CompositionRead,
+    "update_composition": CompositionSaved,
+    "preview_composition": Preview,
+    "list_versions": Versions,
+}

@@ -24,7 +24,7 @@ class Fence(Protocol):
     """Ask whether this worker still owns the job."""
 
     async def __call__(self) -> None:
-        """Return if the job is still ours, else raise ``job_lost``; call it right before an outside effect."""
+        """Return if the job is still ours, else raise ``job_lost``; call it before each outside effect."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Log lines, metrics, health. Nothing here decides anything."""

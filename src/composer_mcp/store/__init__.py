@@ -1,0 +1,1 @@
+"""PostgreSQL and the object store: connections, schema, artifacts. No rules of the trade."""

@@ -1,0 +1,84 @@
+"""What keeps the tables small and the queue true; PgQueuer's schedule runs each on one worker at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+
+from composer_mcp.jobs.postgres_engine import enqueue
+
+if TYPE_CHECKING:
+    from pgqueuer import PgQueuer
+    from pgqueuer.models import Schedule
+
+    from composer_mcp.settings import Settings
+
+QUEUE_LOG_DAYS = 7
+BATCH = 1000
+
+log = structlog.get_logger(__name__)
+
+#: Jobs that nobody will run: their queue entry is gone, though they are not finished. It happens when the
+#: database went away at the very moment in which a worker gave the entry back. A running job without an
+#: entry is left alone until no attempt can be alive.
+STRANDED = """
+update job set generation = generation + 1, state = 'queued'
+where id in (
+    select id from job
+    where (state = 'queued' or (state = 'running' and started_at < clock_timestamp() - $1::interval))
+      and not exists (select from pgqueuer where dedupe_key = job.id || ':' || job.generation)
+    for update skip locked
+) returning id, kind, generation, priority
+"""
+
+
+async def mend(pool: asyncpg.Pool, attempt_limit: timedelta) -> int:
+    """Queue stranded jobs again; return how many there were."""
+    async with pool.acquire() as connection, connection.transaction():
+        rows = await connection.fetch(STRANDED, attempt_limit)
+        for row in rows:
+            await enqueue(connection, row["kind"], row["id"], row["generation"], row["priority"])
+    if rows:
+        log.warning("upkeep.stranded_jobs", jobs=[str(row["id"]) for row in rows])
+    return len(rows)
+
+
+async def forget(pool: asyncpg.Pool, retention: timedelta) -> int:
+    """Delete what is old, in small portions; return the number of jobs deleted."""
+    deleted: int = 0
+    while True:
+        count = await pool.fetchval(
+            "with gone as (delete from job where id in (select id from job where finished_at < "
+            "clock_timestamp() - $1::interval limit $2) returning 1) select count(*) from gone",
+            retention,
+            BATCH,
+        )
+        deleted += count
+        if count < BATCH:
+            break
+    for table in ("pgqueuer_log", "pgqueuer_statistics"):
+        await pool.execute(
+            f"delete from {table} where created < now() - $1::interval",  # noqa: S608
+            timedelta(days=QUEUE_LOG_DAYS),
+        )
+    # Tags only grow; while nothing waits they can start again, long before they leave their range.
+    await pool.execute(
+        "delete from tenant_tag where (select max(tag) from tenant_tag) > 500000000 "
+        "and not exists (select from job where state = 'queued')"
+    )
+    return deleted
+
+
+def register(queuer: PgQueuer, pool: asyncpg.Pool, settings: Settings) -> None:
+    """Add both to the schedule of a worker."""
+
+    @queuer.schedule("composer_mend", "* * * * *")
+    async def _mend(schedule: Schedule) -> None:
+        await mend(pool, timedelta(seconds=settings.worker.job_timeout_seconds + 60))
+
+    @queuer.schedule("composer_forget", "*/5 * * * *")
+    async def _forget(schedule: Schedule) -> None:
+        await forget(pool, timedelta(days=settings.queue.retention_days))

@@ -1,0 +1,101 @@
+"""The worker process: one browser pool, a few jobs at a time, taken from the queue until told to stop.
+
+The browser pool stays open while the queue's connection comes and goes: a database that fails over restarts
+the queue, not Chromium.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pgqueuer
+import structlog
+from pgqueuer import PgQueuer
+
+from composer_mcp.jobs import upkeep
+from composer_mcp.jobs.attempt import Attempts, Handle, Resources
+from composer_mcp.jobs.requests import REQUESTS
+from composer_mcp.observability.systemd import Supervisor
+from composer_mcp.store import database
+from composer_mcp.store.artifacts import ArtifactStore
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import Credentials, Settings
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(settings: Settings, credentials: Credentials) -> None:
+    """Run a worker with a real browser until SIGTERM or SIGINT; jobs under way are finished first."""
+    from composer_mcp.browser.pool import BrowserPool
+    from composer_mcp.composer.api import ComposerApi
+    from composer_mcp.jobs import handlers
+
+    browser = settings.browser.model_copy(update={"concurrency": settings.worker.concurrency})
+    token = credentials.read("composer-token")
+    project_key = credentials.read("composer-project-key")
+    async with (
+        BrowserPool(browser) as browsers,
+        ComposerApi(settings.composer, token, project_key) as composer,
+    ):
+        artifacts = ArtifactStore.open(settings.object_store, credentials)
+        await run(settings, credentials, handlers.run, Resources(composer, browsers, artifacts))
+
+
+async def run(settings: Settings, credentials: Credentials, handle: Handle, resources: Resources) -> None:
+    """Take jobs from the queue and do them with ``handle`` until SIGTERM or SIGINT."""
+    options = database.connection_options(
+        settings.database, credentials.read("database-password"), application="composer-mcp worker"
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor()
+    async with database.pool(options, size=settings.worker.concurrency + 2) as pool, supervisor.watchdog():
+        attempts = Attempts(pool, handle, resources, settings.worker)
+
+        def queue() -> contextlib.AbstractAsyncContextManager[PgQueuer]:
+            return _queue(settings, options, attempts, supervisor)
+
+        concurrency = settings.worker.concurrency
+        log.info("worker.starting", concurrency=concurrency)
+        await pgqueuer.run(
+            queue,
+            batch_size=max(1, concurrency // 4),
+            max_concurrent_tasks=concurrency,
+            heartbeat_timeout=timedelta(seconds=settings.worker.heartbeat_seconds),
+            dequeue_timeout=timedelta(seconds=settings.worker.poll_seconds),
+            shutdown_on_listener_failure=True,
+            restart_on_failure=True,
+            restart_delay=timedelta(seconds=0.5),
+            shutdown=stop,
+        )
+        supervisor.tell("STOPPING=1")
+    log.info("worker.stopped")
+
+
+@contextlib.asynccontextmanager
+async def _queue(
+    settings: Settings, options: dict[str, Any], attempts: Attempts, supervisor: Supervisor
+) -> AsyncIterator[PgQueuer]:
+    """Connect to the queue; entered anew after each failure."""
+    # The queue's own bookkeeping need not be on disk at once: a lost claim or heartbeat is repeated.
+    pool = await database.pool(options, size=settings.worker.concurrency + 4, relaxed=True)
+    try:
+        queuer = PgQueuer.from_asyncpg_pool(pool)
+        for kind in REQUESTS:
+            queuer.entrypoint(kind, accepts_context=False)(attempts.run)
+        upkeep.register(queuer, pool, settings)
+        await pool.fetchval("select 1")
+        log.info("worker.ready")
+        supervisor.tell("READY=1")
+        yield queuer
+    finally:
+        # A pool whose connections broke cannot be closed politely.
+        pool.terminate()

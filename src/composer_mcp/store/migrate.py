@@ -1,0 +1,148 @@
+"""Schema migrations: ordered SQL files, each applied once, by the owner's role, under a lock.
+
+Running it again changes nothing. PgQueuer brings its own tables up to date by its own means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import asyncpg
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.queries import Queries
+
+from composer_mcp.settings import ConfigurationError
+from composer_mcp.store import database
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from composer_mcp.settings import DatabaseSettings
+
+#: Any constant will do, as long as nobody else in this database uses it.
+LOCK = 7_023_400_521
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of ``migrations/``; its number is its place in the order."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """Identifies the text that was applied."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did."""
+
+    version: int
+    steps: list[str] = field(default_factory=list)
+
+
+def known() -> list[Migration]:
+    """Return the migrations of this release, in order."""
+    found = []
+    for file in resources.files("composer_mcp.store").joinpath("migrations").iterdir():
+        if file.name.endswith(".sql"):
+            number, _, name = file.name.removesuffix(".sql").partition("_")
+            found.append(Migration(int(number), name, file.read_text()))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+async def schema_version(connection: asyncpg.Connection | asyncpg.Pool) -> int:
+    """Return the version of the schema in the database; 0 when there is none."""
+    if await connection.fetchval("select to_regclass('schema_version')") is None:
+        return 0
+    return int(await connection.fetchval("select coalesce(max(version), 0) from schema_version"))
+
+
+async def migrate(settings: DatabaseSettings, password: SecretStr) -> Outcome:
+    """Bring the schema to this release's version.
+
+    Raises:
+        ConfigurationError: the database is newer than this release, or an applied file was edited.
+        asyncpg.PostgresError, OSError: the database refused or cannot be reached.
+    """
+    options = database.connection_options(
+        settings, password, application="composer-mcp migrate", user=settings.owner
+    )
+    # Waiting for another migration and building an index may take longer than an ordinary statement.
+    connection: asyncpg.Connection = await asyncpg.connect(**options | {"command_timeout": 300})
+    try:
+        await connection.execute("select pg_advisory_lock($1)", LOCK)
+        outcome = Outcome(version=0)
+        await _queue_tables(connection, outcome)
+        await _own_tables(connection, outcome)
+        if outcome.steps:
+            await _grant(connection, settings.user)
+        outcome.version = await schema_version(connection)
+        return outcome
+    finally:
+        await connection.close(timeout=5)
+
+
+async def _queue_tables(connection: asyncpg.Connection, outcome: Outcome) -> None:
+    queries = Queries(AsyncpgDriver(connection))
+    if not await queries.schema_is_installed():
+        await queries.install()
+        outcome.steps.append("installed the queue's tables")
+    elif (await queries.apply_upgrade()).statements:
+        outcome.steps.append("upgraded the queue's tables")
+    if outcome.steps:
+        # Without frequent ANALYZE a burst of jobs makes every fetch thirty times slower.
+        await queries.optimize_autovacuum()
+
+
+async def _own_tables(connection: asyncpg.Connection, outcome: Outcome) -> None:
+    await connection.execute(
+        "create table if not exists schema_version (version integer primary key, name text not null, "
+        "checksum text not null, applied_at timestamptz not null default now())"
+    )
+    applied = {
+        row["version"]: row["checksum"]
+        for row in await connection.fetch("select version, checksum from schema_version")
+    }
+    migrations = known()
+    newest = migrations[-1].version
+    if applied and max(applied) > newest:
+        raise ConfigurationError(
+            f"the database is at schema version {max(applied)}, newer than this release knows ({newest}). "
+            "Install the newer release. Nothing was changed."
+        )
+    for migration in migrations:
+        if migration.version in applied:
+            if applied[migration.version] != migration.checksum:
+                raise ConfigurationError(
+                    f"migration {migration.version} ({migration.name}) was edited after it had been applied. "
+                    "Restore the file and add a new migration instead. Nothing was changed."
+                )
+            continue
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "insert into schema_version (version, name, checksum) values ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                migration.checksum,
+            )
+        outcome.steps.append(f"applied migration {migration.version} ({migration.name})")
+
+
+async def _grant(connection: asyncpg.Connection, user: str) -> None:
+    """Let the application's role read and write rows, and nothing else."""
+    for statement in (
+        "grant usage on schema public to %I",
+        "grant select, insert, update, delete on all tables in schema public to %I",
+        "grant usage, select on all sequences in schema public to %I",
+        "revoke insert, update, delete on schema_version from %I",
+    ):
+        await connection.execute(await connection.fetchval("select format($1, $2::text)", statement, user))
