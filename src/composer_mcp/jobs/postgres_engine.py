@@ -35,9 +35,10 @@ COSTS = {
     "list_versions": 5,
 }
 CLASS = 1
-RECORD = (
-    "id, tenant, kind, state, progress, progress_message, created_at, started_at, finished_at, result, error"
-)
+RECORD = """
+select id, tenant, kind, state, progress, progress_message, created_at, started_at, finished_at, result, error
+from job where id = $1
+"""
 #: How long a call is retried while the database fails over; a repetition is harmless, the key is the same.
 PATIENCE_SECONDS = 8.0
 
@@ -133,7 +134,7 @@ class PostgresJobEngine:
 
     async def _fetch(self, job_id: UUID) -> JobRecord | None:
         async def attempt() -> asyncpg.Record | None:
-            return await self._pool.fetchrow(f"select {RECORD} from job where id = $1", job_id)  # noqa: S608
+            return await self._pool.fetchrow(RECORD, job_id)
 
         row = await patiently(attempt, f"The job {job_id} goes on.")
         if row is None:

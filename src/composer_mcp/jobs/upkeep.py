@@ -59,11 +59,9 @@ async def forget(pool: asyncpg.Pool, retention: timedelta) -> int:
         deleted += count
         if count < BATCH:
             break
-    for table in ("pgqueuer_log", "pgqueuer_statistics"):
-        await pool.execute(
-            f"delete from {table} where created < now() - $1::interval",  # noqa: S608
-            timedelta(days=QUEUE_LOG_DAYS),
-        )
+    old = timedelta(days=QUEUE_LOG_DAYS)
+    await pool.execute("delete from pgqueuer_log where created < now() - $1::interval", old)
+    await pool.execute("delete from pgqueuer_statistics where created < now() - $1::interval", old)
     # Tags only grow; while nothing waits they can start again, long before they leave their range.
     await pool.execute(
         "delete from tenant_tag where (select max(tag) from tenant_tag) > 500000000 "

@@ -1,0 +1,207 @@
+"""``composer-mcp check``: reaches every dependency and says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import httpx
+import jwt
+
+from composer_mcp.errors import ComposerError
+from composer_mcp.security.keys import IssuerKeys
+from composer_mcp.settings import ConfigurationError
+from composer_mcp.store import database, migrate
+from composer_mcp.store.artifacts import ArtifactStore
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import Credentials, IssuerSettings, Settings
+
+LIMIT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+class Failed(Exception):
+    """A check failed; carries what is wrong and how to mend it."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.remedy = remedy
+
+
+Check = Callable[[], Awaitable[str]]
+
+
+async def run(settings: Settings, credentials: Credentials) -> list[Finding]:
+    """Run all checks, one after another, each with a limit."""
+    checks: dict[str, Check] = {
+        "database": lambda: _database(settings, credentials),
+        "object store": lambda: _object_store(settings, credentials),
+    }
+    for issuer in settings.issuers:
+        checks[f"issuer {issuer.issuer}"] = functools.partial(_issuer, issuer)
+    checks["composer api"] = lambda: _composer_api(settings, credentials)
+    checks["composer app"] = lambda: _composer_app(settings)
+    checks["chromium"] = lambda: _chromium(settings)
+    return [await _one(name, check) for name, check in checks.items()]
+
+
+async def _one(name: str, check: Check) -> Finding:
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            ok, detail, remedy = True, await check(), ""
+    except Failed as failure:
+        ok, detail, remedy = False, failure.detail, failure.remedy
+    except ConfigurationError as error:
+        ok, detail, remedy = False, str(error), ""
+    except ComposerError as error:
+        ok, detail, remedy = False, f"{error.code.code}: {error.sentence}", error.remedy
+    except TimeoutError:
+        ok, detail, remedy = (
+            False,
+            f"no answer within {LIMIT_SECONDS:.0f} s",
+            "Check the address and the firewall.",
+        )
+    return Finding(name, ok, detail, remedy, round(time.monotonic() - began, 3))
+
+
+async def _database(settings: Settings, credentials: Credentials) -> str:
+    where = ", ".join(settings.database.hosts)
+    options = database.connection_options(
+        settings.database, credentials.read("database-password"), application="composer-mcp check"
+    )
+    try:
+        connection = await asyncpg.connect(**options)
+    except asyncpg.InvalidPasswordError as error:
+        raise Failed(
+            f"{where} refuses the role {settings.database.user}: {error}",
+            "The secret database-password and the role's password differ; run the play that sets both.",
+        ) from error
+    except asyncpg.InvalidCatalogNameError as error:
+        raise Failed(f"{where}: {error}", "Create the database, or mend database.name.") from error
+    except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
+        raise Failed(
+            f"{where} cannot be reached: {type(error).__name__}: {error}",
+            "Check database.hosts, that the server runs, the firewall, and that database.authority signed "
+            "its certificate for the name in database.hosts.",
+        ) from error
+    try:
+        version = await migrate.schema_version(connection)
+        needed = migrate.known()[-1].version
+        if version < needed:
+            raise Failed(
+                f"schema version {version}, this release needs {needed}", "Run composer-mcp migrate."
+            )
+        if not await connection.fetchval(
+            "select has_table_privilege('job', 'select, insert, update, delete')"
+        ):
+            raise Failed(
+                f"the role {settings.database.user} may not use the table job",
+                "Run composer-mcp migrate as the owner; it grants what is missing.",
+            )
+        server = await connection.fetchval("show server_version")
+    finally:
+        await connection.close(timeout=5)
+    return f"PostgreSQL {server}, schema version {version}"
+
+
+async def _object_store(settings: Settings, credentials: Credentials) -> str:
+    store = ArtifactStore.open(settings.object_store, credentials)
+    content = b"composer-mcp check"
+    try:
+        key = await store.put(content, "application/octet-stream")
+        answer = await store.get(key)
+    except ComposerError as error:
+        raise Failed(
+            f"{settings.object_store.url} at {settings.object_store.endpoint or 'this machine'}: "
+            f"{error.__cause__ or error.sentence}",
+            "Check object_store.endpoint, the bucket, the secrets object-store-access-key and -secret-key, "
+            "and that object_store.authority signed the server's certificate.",
+        ) from error
+    if answer != content:
+        raise Failed("what was stored came back different", "The store is broken; do not use it.")
+    return f"{settings.object_store.url}: stored and read back"
+
+
+async def _issuer(issuer: IssuerSettings) -> str:
+    keys = IssuerKeys(issuer)
+    try:
+        found = await keys.fetch()
+    except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+        raise Failed(
+            f"{issuer.jwks_url}: {type(error).__name__}: {error}",
+            "Check issuers.jwks_url, that the issuer runs, and that issuers.authority signed its "
+            "certificate.",
+        ) from error
+    finally:
+        await keys.close()
+    if not found:
+        raise Failed(f"{issuer.jwks_url} publishes no usable key", "Create the signing key at the issuer.")
+    return f"{len(found)} key(s)"
+
+
+async def _composer_api(settings: Settings, credentials: Credentials) -> str:
+    from composer_mcp.composer.api import ComposerApi
+
+    token, project_key = credentials.read("composer-token"), credentials.read("composer-project-key")
+    async with ComposerApi(settings.composer, token, project_key) as api:
+        await api.who_am_i()
+    return f"{settings.composer.api_url}: the service account is accepted"
+
+
+async def _composer_app(settings: Settings) -> str:
+    from composer_mcp.composer.api import trust
+
+    try:
+        async with httpx.AsyncClient(verify=trust(settings.composer), timeout=10) as client:
+            answer = await client.get(settings.composer.app_url)
+    except httpx.HTTPError as error:
+        raise Failed(
+            f"{settings.composer.app_url}: {type(error).__name__}: {error}",
+            "Check composer.app_url, name resolution and the way out of this host.",
+        ) from error
+    if answer.status_code >= 400:
+        raise Failed(f"{settings.composer.app_url} answers {answer.status_code}", "Check composer.app_url.")
+    return f"{settings.composer.app_url} answers {answer.status_code}"
+
+
+async def _chromium(settings: Settings) -> str:
+    executable = settings.browser.executable
+    try:
+        process = await asyncio.create_subprocess_exec(
+            str(executable),
+            "--version",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        raise Failed(
+            f"{executable} cannot be run: {error.strerror}", "Install chromium, or mend browser.executable."
+        ) from error
+    out, err = await process.communicate()
+    if process.returncode:
+        raise Failed(
+            f"{executable} --version failed: {err.decode(errors='replace').strip()[:200]}", "Reinstall it."
+        )
+    return out.decode(errors="replace").strip()

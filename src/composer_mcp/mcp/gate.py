@@ -1,0 +1,137 @@
+"""In front of the tools: who calls, may they, is the request small enough. Pure ASGI, ahead of the SDK.
+
+The SDK knows scopes for the endpoint as a whole; here each tool has its own, so a token without it is
+answered with HTTP 403 and the name of the scope, as clients expect when they ask the user for more.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import structlog
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from composer_mcp.errors import INVALID_TOKEN, ComposerError
+from composer_mcp.security import caller
+from composer_mcp.security.tokens import TokenVerifier
+
+PATH = "/mcp"
+METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
+
+
+class TooLarge(Exception):
+    """The request's body exceeds the limit."""
+
+
+class Gate:
+    """Lets only authorized requests of acceptable size through to the MCP endpoint."""
+
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, public_url: str, body_limit: int) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._metadata_url = public_url.removesuffix(PATH) + METADATA_PATH
+        self._body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            # In stateless operation a GET would open a stream that never says anything and never ends.
+            await JSONResponse(
+                {"error": "method_not_allowed", "message": "Use POST."}, 405, headers={"Allow": "POST"}
+            )(scope, receive, send)
+            return
+        refusal = await self._admit(scope, receive)
+        if isinstance(refusal, JSONResponse):
+            await refusal(scope, receive, send)
+            return
+        who, replay = refusal
+        token = caller.current.set(who)
+        try:
+            await self._app(scope, replay, send)
+        finally:
+            caller.current.reset(token)
+
+    async def _admit(self, scope: Scope, receive: Receive) -> JSONResponse | tuple[caller.Caller, Receive]:
+        headers = {name: value for name, value in scope["headers"]}
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return self._refuse(INVALID_TOKEN.error(reason="there is none"), challenge={})
+        try:
+            who = await self._verifier.verify(token.strip())
+        except ComposerError as error:
+            return self._refuse(error, challenge={"error": "invalid_token"})
+        facts = scope["state"]["facts"]
+        facts["tenant"] = who.tenant
+        structlog.contextvars.bind_contextvars(tenant=who.tenant)
+        try:
+            body, replay = await _read(receive, headers.get(b"content-length"), self._body_limit)
+        except TooLarge:
+            message = f"The request is larger than {self._body_limit} bytes. Send a smaller one."
+            return JSONResponse({"error": "request_too_large", "message": message}, 413)
+        try:
+            for tool in _tools(body, headers.get(b"mcp-name", b"").decode("latin-1")):
+                facts["tool"] = tool[:100]
+                who.require(tool)
+        except ComposerError as error:
+            challenge = {"error": "insufficient_scope", "scope": str(error.details["scope"])}
+            return self._refuse(error, challenge=challenge)
+        return who, replay
+
+    def _refuse(self, error: ComposerError, challenge: dict[str, str]) -> JSONResponse:
+        headers = {}
+        if error.code.status in (401, 403):
+            if challenge:
+                challenge["error_description"] = error.sentence.replace('"', "'")
+            challenge["resource_metadata"] = self._metadata_url
+            parameters = ", ".join(f'{name}="{value}"' for name, value in challenge.items())
+            headers["WWW-Authenticate"] = f"Bearer {parameters}"
+        elif error.code.status == 503:
+            headers["Retry-After"] = "5"
+        return JSONResponse(
+            {"error": error.code.code, "error_description": error.sentence, "remedy": error.remedy},
+            error.code.status,
+            headers=headers,
+        )
+
+
+async def _read(receive: Receive, declared: bytes | None, limit: int) -> tuple[bytes, Receive]:
+    """Read the body, and return with it a ``receive`` that gives it once more."""
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise TooLarge
+    parts: list[Message] = []
+    size = 0
+    while True:
+        message = await receive()
+        parts.append(message)
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise TooLarge
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            break
+    body = b"".join(part.get("body", b"") for part in parts)
+    parts.reverse()
+
+    async def replay() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return body, replay
+
+
+def _tools(body: bytes, announced: str) -> set[str]:
+    """Return the tools that a request calls; a body that is not JSON calls none, and the SDK says so."""
+    try:
+        parsed: Any = json.loads(body)
+    except ValueError:
+        return set()
+    tools = set()
+    for message in parsed if isinstance(parsed, list) else [parsed]:
+        if isinstance(message, dict) and message.get("method") == "tools/call":
+            parameters = message.get("params")
+            name = parameters.get("name") if isinstance(parameters, dict) else None
+            tools.add(name if isinstance(name, str) else announced)
+    return tools

@@ -1,0 +1,84 @@
+"""Outermost layer of the web: correlation id, access line, request metrics, and no plain-text answers."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from contextvars import ContextVar
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from composer_mcp.observability import metrics
+
+HEADER = b"x-correlation-id"
+ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{8,128}")
+PATHS = {"/mcp", "/health/live", "/health/ready", "/metrics", "/.well-known/oauth-protected-resource/mcp"}
+QUIET = {"/health/live", "/health/ready", "/metrics"}
+
+#: The id of the request being answered; stored with its job, so that the worker's lines carry it too.
+correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
+
+log = structlog.get_logger(__name__)
+
+
+class AccessLog:
+    """Pure ASGI middleware.
+
+    ``require_tls`` refuses requests that came without encryption: the web server is configured to offer
+    TLS only, but would fall back to plain text if its certificate became unreadable.
+    """
+
+    def __init__(self, app: ASGIApp, *, require_tls: bool) -> None:
+        self._app = app
+        self._require_tls = require_tls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        identity = given.decode() if ACCEPTED.fullmatch(given) else uuid.uuid4().hex
+        correlation_id.set(identity)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(correlation_id=identity)
+        # Filled in by the layers below: tenant, tool.
+        facts: dict[str, str] = scope.setdefault("state", {}).setdefault("facts", {})
+        status = 500
+        began = time.monotonic()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (HEADER, identity.encode())]
+            await send(message)
+
+        try:
+            if self._require_tls and scope.get("scheme") != "https":
+                await _refuse_plain_text(answer)
+            else:
+                await self._app(scope, receive, answer)
+        finally:
+            seconds = time.monotonic() - began
+            path = scope["path"] if scope["path"] in PATHS else "other"
+            metrics.HTTP_REQUESTS.labels(scope["method"], path, str(status)).inc()
+            metrics.HTTP_SECONDS.labels(path).observe(seconds)
+            level = log.debug if scope["path"] in QUIET else log.info
+            level(
+                "http.request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                seconds=round(seconds, 4),
+                **facts,
+            )
+
+
+async def _refuse_plain_text(send: Send) -> None:
+    body = b'{"error":"tls_required","message":"This server answers over TLS only."}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,42 @@
+"""Who is calling: the part of a verified token that the rest of the server needs."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from composer_mcp.errors import MISSING_SCOPE
+
+#: What each tool asks of a token.
+SCOPES = {
+    "create_composition": "compositions:write",
+    "get_composition": "compositions:read",
+    "update_composition": "compositions:write",
+    "preview_composition": "compositions:read",
+    "list_versions": "compositions:read",
+    "get_job": "jobs:read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified identity; ``expires_at`` is in seconds since 1970."""
+
+    issuer: str
+    subject: str
+    tenant: str
+    scopes: frozenset[str]
+    expires_at: float
+
+    def may_use(self, tool: str) -> bool:
+        """Whether the token has the scope of a tool; an unknown tool needs none, for it does nothing."""
+        return tool not in SCOPES or SCOPES[tool] in self.scopes
+
+    def require(self, tool: str) -> None:
+        """Raise ``insufficient_scope`` unless the caller may use the tool."""
+        if not self.may_use(tool):
+            raise MISSING_SCOPE.error(tool=tool, scope=SCOPES[tool])
+
+
+#: Set by the gate for the time of one request, and inherited by the tasks that answer it.
+current: ContextVar[Caller] = ContextVar("caller")

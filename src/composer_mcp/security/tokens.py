@@ -1,0 +1,122 @@
+"""Checks access tokens: signed by a trusted issuer, meant for us, valid now, of a known tenant."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jwt
+
+from composer_mcp.errors import INVALID_TOKEN
+from composer_mcp.security.caller import Caller
+from composer_mcp.security.keys import IssuerKeys
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import IssuerSettings
+
+LEEWAY_SECONDS = 30
+LONGEST_TOKEN = 16 * 1024
+#: A verified token is not verified again for so long; a key that an issuer withdrew is honoured no longer.
+REMEMBER_SECONDS = 300.0
+REMEMBERED = 10_000
+TENANT = re.compile(r"[\w.@:-]{1,200}")
+
+
+class TokenVerifier:
+    """Turns a bearer token into a caller."""
+
+    def __init__(self, issuers: list[IssuerSettings], keys: Mapping[str, IssuerKeys] | None = None) -> None:
+        self._issuers = {issuer.issuer: issuer for issuer in issuers}
+        self._keys = keys or {issuer.issuer: IssuerKeys(issuer) for issuer in issuers}
+        self._remembered: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+
+    async def close(self) -> None:
+        """Close the connections to the issuers."""
+        for keys in self._keys.values():
+            await keys.close()
+
+    async def verify(self, token: str) -> Caller:
+        """Return the caller.
+
+        Raises:
+            invalid_token: not a token of a trusted issuer for this server, or not valid now.
+            issuer_unavailable: the issuer's keys are not known and cannot be fetched.
+        """
+        if len(token) > LONGEST_TOKEN:
+            raise INVALID_TOKEN.error(reason="it is too long")
+        digest = hashlib.sha256(token.encode()).digest()
+        remembered = self._remembered.get(digest)
+        if remembered and time.time() < remembered[0]:
+            return remembered[1]
+        caller = await self._verify(token)
+        self._remembered[digest] = (min(caller.expires_at, time.time() + REMEMBER_SECONDS), caller)
+        while len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+        return caller
+
+    async def _verify(self, token: str) -> Caller:
+        try:
+            header = jwt.get_unverified_header(token)
+            claimed = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        except jwt.PyJWTError as error:
+            raise INVALID_TOKEN.error(reason="it is not a JSON web token") from error
+        issuer = self._issuers.get(claimed) if isinstance(claimed, str) else None
+        if issuer is None:
+            raise INVALID_TOKEN.error(reason="its issuer is not trusted here")
+        if header.get("alg") not in issuer.algorithms:
+            raise INVALID_TOKEN.error(reason="its algorithm is not allowed for its issuer")
+        key_id = header.get("kid")
+        key = await self._keys[issuer.issuer].find(key_id) if isinstance(key_id, str) else None
+        if key is None:
+            raise INVALID_TOKEN.error(reason="it is signed with a key that its issuer does not publish")
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=list(issuer.algorithms),
+                audience=issuer.audience,
+                issuer=issuer.issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+            )
+        except jwt.PyJWTError as error:
+            raise INVALID_TOKEN.error(reason=_reason(error)) from error
+        tenant = claims.get(issuer.tenant_claim)
+        if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
+            raise INVALID_TOKEN.error(reason=f"its claim {issuer.tenant_claim} does not name a tenant")
+        return Caller(
+            issuer=issuer.issuer,
+            subject=str(claims["sub"]),
+            tenant=tenant,
+            scopes=_scopes(claims.get(issuer.scope_claim)),
+            expires_at=float(claims["exp"]),
+        )
+
+
+def _scopes(claim: Any) -> frozenset[str]:
+    """Read scopes in either customary form: one string with spaces, or a list."""
+    if isinstance(claim, str):
+        return frozenset(claim.split())
+    if isinstance(claim, list):
+        return frozenset(scope for scope in claim if isinstance(scope, str))
+    return frozenset()
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "it has expired"
+        case jwt.ImmatureSignatureError():
+            return "it is not valid yet"
+        case jwt.InvalidAudienceError():
+            return "it was issued for another audience"
+        case jwt.InvalidSignatureError():
+            return "its signature is wrong"
+        case jwt.MissingRequiredClaimError():
+            return f"it lacks the claim {error.claim}"
+        case _:
+            return "it is malformed"
