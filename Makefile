@@ -14,7 +14,7 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install what the controller needs (.venv and Debian packages)
-$(READY): requirements/dev.txt requirements/bootstrap.txt scripts/bootstrap pyproject.toml
+$(READY): requirements/dev.txt requirements/bootstrap.txt scripts/bootstrap scripts/controller-packages.txt pyproject.toml
 	@scripts/bootstrap
 
 lab: setup ## the whole platform in local containers, ending with a composition made through the front door

@@ -156,8 +156,8 @@ def remove(containers: Sequence[str]) -> None:
 
 def containers(label: str) -> dict[str, str]:
     """The containers with a label `name=value`: name -> state."""
-    listed = podman("ps", "--all", "--filter", f"label={label}", "--format", "{{.Names}} {{.State}}").stdout
-    return dict(line.split(" ", 1) for line in listed.splitlines() if line)
+    listed = podman("ps", "--all", "--filter", f"label={label}", "--format", "json").stdout
+    return {item["Names"][0]: item["State"] for item in json.loads(listed or "[]")}
 
 
 def used_addresses(network: str) -> set[str]:

@@ -78,6 +78,11 @@ def is_current(name: str) -> bool:
     return found.returncode == 0 and found.stdout.strip() == recipe(name)
 
 
+def exists(name: str) -> bool:
+    """Whether the image is in podman's store, whatever its recipe."""
+    return podman("image", "exists", reference(name), check=False).returncode == 0
+
+
 def ensure(names: Sequence[str], say: Say = print) -> list[str]:
     """Build what is missing or outdated among `names`; return the names that were built.
 

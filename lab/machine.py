@@ -59,7 +59,12 @@ def _bounding_set() -> int:
 
 def containers_conf(machine: Machine) -> str:
     """Podman's configuration for this machine, as the text of a containers.conf."""
-    lines = ["# Written by the lab for this machine; the system's own file is left alone.", "[containers]"]
+    lines = [
+        "# Written by the lab for this machine; the system's own file is left alone.",
+        "[containers]",
+        # A host knows the names that it is told, not those of this machine.
+        'base_hosts_file = "none"',
+    ]
     if not machine.may_raise_limits:
         # podman asks for more open files and processes than this machine allows to anyone here.
         limits = {"nofile": machine.files_limit, "nproc": machine.processes_limit}

@@ -1,0 +1,107 @@
+"""Runs Ansible's site.yml against the lab, shows where it is, and reads what it changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab import config
+from lab.machine import PROJECT
+from lab.problem import Problem
+
+LIMIT_SECONDS = 1800
+RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
+HEADLINE = re.compile(r"^(PLAY|TASK|RUNNING HANDLER) \[(.*?)\] \*+$")
+
+
+@dataclass
+class Outcome:
+    """What the run did."""
+
+    changed: dict[str, int] = field(default_factory=dict)
+    tasks: int = 0
+
+    @property
+    def total(self) -> int:
+        """Changes on all hosts."""
+        return sum(self.changed.values())
+
+
+def parse(line: str, outcome: Outcome) -> tuple[str, str] | None:
+    """Count what a line of Ansible's output tells; return (kind, name) when it is a headline."""
+    recap = RECAP.match(line)
+    if recap:
+        outcome.changed[recap[1]] = int(recap[3])
+    headline = HEADLINE.match(line)
+    if not headline:
+        return None
+    if headline[1] != "PLAY":
+        outcome.tasks += 1
+    return headline[1], headline[2]
+
+
+def converge(lab: config.Lab, say: Callable[[str], None], waiting: Callable[[str], None]) -> Outcome:
+    """Run site.yml with inventories/lab.
+
+    Raises:
+        Problem: a task failed, with the end of its output, or the run exceeded LIMIT_SECONDS.
+    """
+    lab.out.mkdir(parents=True, exist_ok=True)
+    log_path = lab.out / "site.log"
+    outcome = Outcome()
+    environment = {**os.environ, **lab.environment(), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "site.yml", "-i", "inventories/lab"]
+    with log_path.open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=environment, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        guard = threading.Timer(LIMIT_SECONDS, process.kill)
+        guard.start()
+        try:
+            for line in process.stdout or ():
+                log.write(line)
+                headline = parse(line.rstrip(), outcome)
+                if headline and headline[0] == "PLAY":
+                    say(headline[1])
+                if headline:
+                    waiting(f"task {outcome.tasks}: {headline[1]}")
+            status = process.wait()
+        finally:
+            guard.cancel()
+            if process.poll() is None:
+                process.terminate()
+                process.wait(timeout=30)
+    if status != 0:
+        raise _failed(status, log_path)
+    return outcome
+
+
+def _failed(status: int, log: Path) -> Problem:
+    shown = log.relative_to(PROJECT)
+    lines = log.read_text(encoding="utf-8").splitlines()
+    if status < 0:
+        happened = f"site.yml was stopped after {LIMIT_SECONDS // 60} minutes."
+    else:
+        happened = "site.yml failed:\n" + "\n".join(failure(lines))
+    return Problem(
+        happened,
+        "The platform is incomplete without it.",
+        f"The whole output is in {shown}. Mend the cause, then run `make lab` again: it continues.",
+        "The hosts are up; what was configured before the failure stays. `make lab-down` removes everything.",
+    )
+
+
+def failure(lines: list[str], limit: int = 25) -> list[str]:
+    """The part of Ansible's output that tells about the first failure: its task and the message."""
+    for number, line in enumerate(lines):
+        if line.startswith(("fatal:", "[ERROR]", "ERROR!", "failed:")):
+            start = next((i for i in range(number, -1, -1) if HEADLINE.match(lines[i])), number)
+            return [text for text in lines[start : number + limit] if text.strip()][:limit]
+    return lines[-limit:]

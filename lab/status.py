@@ -1,0 +1,72 @@
+"""What of the lab is up, and a host's metrics. Standard library only: it works before anything is installed."""
+
+from __future__ import annotations
+
+import ssl
+import urllib.error
+import urllib.request
+
+from lab import config, hosts, images, platform
+from lab.problem import Problem
+
+ANSWER_SECONDS = 5
+
+
+def show(lab: config.Lab) -> int:
+    """Print hosts, stand-in, front door and images; return 0 when all of it is up, else 3."""
+    states = hosts.containers(lab.label)
+    memory = platform.memory(lab)
+    wanted = [(host, lab.container(host), lab.address(host)) for host in config.HOSTS]
+    wanted.append(("Composer", lab.standin, lab.standin_address))
+    for name, container, address in wanted:
+        state = states.get(container, "absent")
+        held = f"{memory[container] / 2**20:5.0f} MiB" if container in memory else ""
+        print(f"  {name:<10} {state:<9} {address:<13} {held}")
+    answer = front_door(lab) if states else "absent"
+    print(f"  {'front door':<10} {answer:<9} {lab.url}")
+    for image in images.NAMES:
+        print(f"  image {images.reference(image)}: {_image_state(image)}")
+    if not states:
+        print("The lab is not up; `make lab` starts it.")
+    return 0 if answer == "ready" and all(states.get(item[1]) == "running" for item in wanted) else 3
+
+
+def _image_state(name: str) -> str:
+    if not images.exists(name):
+        return "not built"
+    return "current" if images.is_current(name) else "outdated (rebuilt when it is needed next)"
+
+
+def front_door(lab: config.Lab) -> str:
+    """`ready`, or why not in a few words."""
+    try:
+        request = urllib.request.Request(lab.url.removesuffix("/mcp") + "/health/ready")
+        context = ssl.create_default_context(cafile=str(lab.authority))
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=context) as answer:
+            return "ready" if answer.status == 200 else f"status {answer.status}"
+    except urllib.error.HTTPError as answer:
+        return f"status {answer.code}"
+    except (OSError, ssl.SSLError) as cause:
+        return f"no answer ({cause})"
+
+
+def metrics(lab: config.Lab, host: str) -> str:
+    """What the host's exporter tells, asked from the lab's observer with its client certificate."""
+    files = "--cacert /etc/ssl/composer/authority.crt --cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
+    url = f"https://{host}.{config.DOMAIN}:9100/metrics"
+    return remote(lab, "core1", f"curl --silent --show-error --fail --max-time 10 {files} {url}")
+
+
+def remote(lab: config.Lab, host: str, command: str) -> str:
+    """Run a command on a lab host over ssh and return what it printed."""
+    from lab.machine import run
+
+    done = run(platform.ssh_command(lab, host, [command]), check=False, timeout=30)
+    if done.returncode != 0:
+        raise Problem(
+            f"{host} answered: {done.stderr.strip() or f'status {done.returncode}'}",
+            "The command was run there over ssh.",
+            "See what is up with `make lab-status`.",
+            "Nothing was changed.",
+        )
+    return done.stdout
