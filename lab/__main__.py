@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import subprocess
 import sys
 
 from lab import config
@@ -74,8 +74,7 @@ def _ssh(lab: config.Lab, host: str, words: list[str]) -> int:
             "Start the lab with `make lab`.",
             "No connection was made.",
         )
-    command = platform.ssh_command(lab, host, words)
-    os.execvp(command[0], command)
+    return subprocess.run(platform.ssh_command(lab, host, words), check=False).returncode
 
 
 def _down(lab: config.Lab, with_images: bool) -> int:

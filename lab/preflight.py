@@ -72,7 +72,7 @@ def rights(user: int | None = None) -> None:
     ):
         raise Problem(
             "you are not root, and `sudo` does not work without a password right now.",
-            "The lab's hosts have addresses and firewalls of their own, which only root may give to a container.",
+            "The lab's hosts have addresses and firewalls of their own; only root may give them such.",
             "Run `sudo --validate` first, or run `make lab` as root.",
             NOTHING,
         )
@@ -141,7 +141,7 @@ def subnets(lab: config.Lab, routes: str | None = None) -> None:
         for subnet in (lab.subnet, lab.internet_subnet):
             if ipaddress.ip_network(target).overlaps(ipaddress.ip_network(subnet)):
                 raise Problem(
-                    f"the addresses {target} are already in use on this machine (interface {route.get('dev')}).",
+                    f"the addresses {target} are in use on this machine (interface {route.get('dev')}).",
                     f"The lab would use {subnet}.",
                     "Choose other addresses: make lab LAB_SUBNET=10.101.0",
                     NOTHING,

@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx2
 import hvac
+import mcp_types as types
 import requests
 from hvac.exceptions import VaultError
-from mcp import Client, types
+from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
@@ -111,16 +112,16 @@ def _failed(cause: BaseException) -> Problem:
 async def _act(lab: config.Lab, bearer: str, say: Callable[[str], None]) -> Lesson:
     context = ssl.create_default_context(cafile=str(lab.authority))
     headers = {"Authorization": f"Bearer {bearer}"}
-    async with httpx2.AsyncClient(
-        verify=context, headers=headers, timeout=CALL_SECONDS, trust_env=False
-    ) as http:
-        async with Client(streamable_http_client(lab.url, http_client=http)) as client:
-            tools = await client.list_tools()
-            say(f"connected to {lab.url}: {len(tools.tools)} tools")
-            made = await _call(client, "create_composition", lesson=LESSON, idempotency_key=IDEMPOTENCY_KEY)
-            composition = made.structured_content or {}
-            say(f"composition {str(composition.get('uid'))[:24]}… made")
-            seen = await _call(client, "preview_composition", uid=composition["uid"])
+    async with (
+        httpx2.AsyncClient(verify=context, headers=headers, timeout=CALL_SECONDS, trust_env=False) as http,
+        Client(streamable_http_client(lab.url, http_client=http)) as client,
+    ):
+        tools = await client.list_tools()
+        say(f"connected to {lab.url}: {len(tools.tools)} tools")
+        made = await _call(client, "create_composition", lesson=LESSON, idempotency_key=IDEMPOTENCY_KEY)
+        composition = made.structured_content or {}
+        say(f"composition {str(composition.get('uid'))[:24]}… made")
+        seen = await _call(client, "preview_composition", uid=composition["uid"])
     picture = lab.out / "preview.png"
     picture.write_bytes(_picture(seen))
     say(f"its preview is in {picture.name}, {picture.stat().st_size // 1024} KiB")

@@ -5,25 +5,11 @@ It has its own authority and certificate, and nothing of ours: no key, no addres
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import os
-import secrets
-import ssl
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from lab import config, hosts, images
+from lab import config, hosts
 from lab.machine import CACHE, PROJECT, podman, run
-from lab.problem import Problem
 
 CODE = PROJECT / "tests" / "composer_standin"
 LIBRARIES = ("starlette", "uvicorn", "python-multipart", "pyjwt")

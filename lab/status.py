@@ -1,10 +1,9 @@
-"""What of the lab is up, and a host's metrics. Standard library only: it works before anything is installed."""
+"""What of the lab is up, and a host's metrics. Standard library only: works before anything is installed."""
 
 from __future__ import annotations
 
+import http.client
 import ssl
-import urllib.error
-import urllib.request
 
 from lab import config, hosts, images, platform
 from lab.problem import Problem
@@ -40,19 +39,20 @@ def _image_state(name: str) -> str:
 def front_door(lab: config.Lab) -> str:
     """`ready`, or why not in a few words."""
     try:
-        request = urllib.request.Request(lab.url.removesuffix("/mcp") + "/health/ready")
         context = ssl.create_default_context(cafile=str(lab.authority))
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=context) as answer:
-            return "ready" if answer.status == 200 else f"status {answer.status}"
-    except urllib.error.HTTPError as answer:
-        return f"status {answer.code}"
-    except (OSError, ssl.SSLError) as cause:
+        door = http.client.HTTPSConnection("localhost", lab.port, timeout=ANSWER_SECONDS, context=context)
+        door.request("GET", "/health/ready")
+        status = door.getresponse().status
+        door.close()
+    except (OSError, http.client.HTTPException) as cause:
         return f"no answer ({cause})"
+    return "ready" if status == 200 else f"status {status}"
 
 
 def metrics(lab: config.Lab, host: str) -> str:
     """What the host's exporter tells, asked from the lab's observer with its client certificate."""
-    files = "--cacert /etc/ssl/composer/authority.crt --cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
+    folder = "/etc/ssl/composer"
+    files = f"--cacert {folder}/authority.crt --cert {folder}/host.crt --key {folder}/host.key"
     url = f"https://{host}.{config.DOMAIN}:9100/metrics"
     return remote(lab, "core1", f"curl --silent --show-error --fail --max-time 10 {files} {url}")
 
