@@ -48,14 +48,19 @@ class OpenBao:
         self.token = token
         self.timeout = timeout
 
-    def call(self, method: str, path: str, data: t.Any = None, missing_ok: bool = False) -> dict[str, t.Any]:
+    def call(
+        self, method: str, path: str, data: t.Any = None, missing_ok: bool = False, wrap_ttl: int = 0
+    ) -> dict[str, t.Any]:
         """Send one request and return the decoded answer, empty where OpenBao has nothing to say.
 
         With ``missing_ok`` a 404 gives an empty answer: callers compare with what is not there yet.
+        With ``wrap_ttl`` the answer holds a single-use token in place of the data.
         """
         headers = {"Content-Type": "application/json", "X-Vault-Request": "true"}
         if self.token:
             headers["X-Vault-Token"] = self.token
+        if wrap_ttl:
+            headers["X-Vault-Wrap-TTL"] = str(wrap_ttl)
         try:
             answer = open_url(
                 f"{self.url}/v1/{path}",
@@ -108,8 +113,9 @@ class OpenBao:
                 # 501: not initialized, 503: sealed. Both pass by themselves with a static seal.
                 if time.monotonic() >= deadline:
                     raise OpenBaoError(
-                        f"{problem}. It did not become ready within {limit} s. Look at `systemctl status openbao` "
-                        "and `journalctl -u openbao` on its host (501: not initialized, 503: sealed). "
+                        f"{problem}. It did not become ready within {limit} s. Look at "
+                        "`systemctl status openbao` and `journalctl -u openbao` on its host "
+                        "(501: not initialized, 503: sealed). "
                         "Nothing was changed.",
                         problem.status,
                     ) from problem
@@ -130,7 +136,8 @@ class OpenBao:
                 if problem.status not in (400, 403, 404) or time.monotonic() >= deadline:
                     raise OpenBaoError(
                         f"OpenBao at {self.url} did not accept the login of {username}: {problem}. "
-                        "Check that the password is the one the server was initialized with. Nothing was changed.",
+                        "Check that the password is the one the server was initialized with. "
+                        "Nothing was changed.",
                         problem.status,
                     ) from problem
             time.sleep(1)

@@ -53,7 +53,8 @@ class State:
                     self.bao.write(f"sys/mounts/{mount['path']}", {"type": mount["type"], "options": options})
             elif found["type"] != mount["type"]:
                 raise OpenBaoError(
-                    f"{mount['path']} is a secret engine of type {found['type']}, declared is {mount['type']}. "
+                    f"{mount['path']} is a secret engine of type {found['type']}, declared is "
+                    f"{mount['type']}. "
                     "Changing it would destroy what it holds: choose another path or remove it by hand. "
                     "Nothing was changed there."
                 )

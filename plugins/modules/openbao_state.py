@@ -207,6 +207,7 @@ generated:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.euconquisto.composer.plugins.module_utils.openbao import (
     CONNECTION_OPTIONS,
     LOGIN_OPTIONS,
