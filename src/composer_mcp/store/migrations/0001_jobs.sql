@@ -15,7 +15,7 @@ create table job (
         constraint job_state check (state in ('queued', 'running', 'succeeded', 'failed')),
     result json,
     error jsonb,
-    progress real not null default 0,
+    progress double precision not null default 0,
     progress_message text not null default '',
     -- The fence: every start takes the next number, and only the holder of the newest may finish.
     epoch integer not null default 0,

@@ -1,0 +1,1 @@
+"""The server with real neighbours: PostgreSQL, an issuer, an object store, Chromium."""

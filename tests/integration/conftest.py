@@ -1,0 +1,51 @@
+"""Shared by all integration tests: real servers for the session, a fresh database for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .support.authority import Authority
+from .support.issuer import Issuer
+from .support.installation import PUBLIC_URL, Platform
+from .support.postgres import Postgres
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def postgres(authority: Authority) -> Iterator[Postgres]:
+    server = Postgres(authority)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def issuer(authority: Authority) -> Iterator[Issuer]:
+    server = Issuer(authority, PUBLIC_URL)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def platform(tmp_path: Path, postgres: Postgres, issuer: Issuer, authority: Authority) -> Iterator[Platform]:
+    """A migrated database of its own, configuration and secrets; processes are started by the test."""
+    name = f"composer_{next(_numbers)}"
+    postgres.create_database(name)
+    platform = Platform(tmp_path, postgres, issuer, authority, name)
+    yield platform
+    platform.stop()
+    postgres.drop_database(name)

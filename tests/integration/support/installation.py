@@ -1,0 +1,150 @@
+"""One installation of the server: configuration, secrets, and its processes as an operator would start them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult
+
+from composer_mcp.settings import Credentials, Settings, load
+
+from .authority import Authority
+from .issuer import Issuer
+from .postgres import OWNER_PASSWORD, PASSWORD, Postgres
+from .processes import Process, free_port, run
+
+PUBLIC_URL = "https://composer.lab.test/mcp"
+CLI = [str(Path(sys.executable).with_name("composer-mcp"))]
+
+
+class Platform:
+    """Files and processes of one test."""
+
+    def __init__(
+        self, folder: Path, postgres: Postgres, issuer: Issuer, authority: Authority, database: str
+    ) -> None:
+        self.folder = folder
+        self.postgres = postgres
+        self.issuer = issuer
+        self.authority = authority
+        self.database = database
+        self.credentials = folder / "credentials"
+        self.config = folder / "config.toml"
+        self.drain_file = folder / "drain"
+        self.tame = folder / "tame"
+        self.port = free_port()
+        self._processes: list[Process] = []
+        self.tame.mkdir()
+        self.credentials.mkdir(mode=0o700)
+        for name, value in {
+            "database-password": PASSWORD,
+            "database-owner-password": OWNER_PASSWORD,
+            "composer-token": "header.payload.signature",
+            "composer-project-key": "0" * 32,
+        }.items():
+            (self.credentials / name).write_text(value + "\n")
+        self.configure()
+        self.run("migrate")
+
+    def configure(self, extra: str = "") -> None:
+        """Write the configuration; ``extra`` is appended."""
+        self.config.write_text(f"""
+            public_url = "{PUBLIC_URL}"
+            allowed_hosts = ["127.0.0.1:{self.port}", "localhost:{self.port}"]
+            [web]
+            workers = 1
+            drain_file = "{self.drain_file}"
+            [database]
+            hosts = ["localhost:{self.postgres.port}"]
+            name = "{self.database}"
+            authority = "{self.postgres.authority}"
+            [object_store]
+            url = "file://{self.folder}/artifacts"
+            [[issuers]]
+            issuer = "{self.issuer.url}"
+            jwks_url = "{self.issuer.url}/keys"
+            authority = "{self.issuer.authority}"
+            audience = "{PUBLIC_URL}"
+            [composer]
+            project_uid = "project"
+            connector_uid = "connector"
+            [log]
+            level = "info"
+            {extra}
+        """)
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.config)
+
+    @property
+    def secrets(self) -> Credentials:
+        return Credentials(self.credentials)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [*CLI, *arguments, "--config", str(self.config), "--credentials", str(self.credentials)]
+
+    def run(self, *arguments: str) -> str:
+        return run(self.command(*arguments))
+
+    def start(self, command: list[str], ready: str, **environment: str) -> Process:
+        process = Process(command, environment=environment)
+        self._processes.append(process)
+        process.wait_for(ready)
+        return process
+
+    def start_web(self) -> Process:
+        """Start the web without encryption and wait until it answers."""
+        bind = f"127.0.0.1:{self.port}"
+        return self.start(self.command("serve", "--plain-text", "--bind", bind), "ASGI server listening")
+
+    def start_tame_worker(self) -> Process:
+        """Start a worker that does tame work (see ``tame_worker``)."""
+        program = str(Path(__file__).with_name("tame_worker.py"))
+        command = [sys.executable, "-P", program, str(self.config), str(self.credentials)]
+        return self.start(command, "worker.ready", TAME_FOLDER=str(self.tame))
+
+    def release(self, name: str) -> None:
+        """Let the jobs ``hold-NAME`` go on."""
+        (self.tame / name).touch()
+
+    def sql(self, statement: str) -> str:
+        return self.postgres.sql(self.database, statement)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    @contextlib.asynccontextmanager
+    async def client(self, token: str | None = None, mode: str = "auto") -> AsyncIterator[Client]:
+        """Connect as a user would."""
+        headers = {"Authorization": f"Bearer {token or self.issuer.token()}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=60) as http,
+            Client(streamable_http_client(self.url, http_client=http), mode=mode) as client,
+        ):
+            yield client
+
+    def stop(self) -> None:
+        for process in reversed(self._processes):
+            process.stop()
+
+
+def error_of(result: CallToolResult) -> dict[str, Any]:
+    """Return the error that a tool reported."""
+    assert result.is_error, result
+    error: dict[str, Any] = result.structured_content["error"]
+    return error
+
+
+def text_of(result: CallToolResult) -> str:
+    """Return what a tool answered, for messages."""
+    return json.dumps(result.model_dump(mode="json"))[:2000]

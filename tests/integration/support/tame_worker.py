@@ -1,0 +1,76 @@
+"""A real worker whose work is tame: no browser, no Composer. Run as a program: ``tame_worker CONFIG CREDENTIALS``.
+
+What a job does is said by the composition's uid, ``verb-argument``: ``hold-NAME`` waits until the file NAME in
+the folder ``$TAME_FOLDER`` exists, ``sit-MILLISECONDS`` lasts so long, ``fail-CODE`` fails with that code, ``crash-x`` raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from composer_mcp.errors import ErrorCode
+from composer_mcp.jobs import worker
+from composer_mcp.jobs.attempt import Resources
+from composer_mcp.jobs.requests import (
+    AnyRequest,
+    AnyResult,
+    CompositionRead,
+    CreateComposition,
+    CompositionSaved,
+)
+from composer_mcp.jobs.work import Work
+from composer_mcp.observability import logs
+from composer_mcp.settings import Credentials, load
+from composer_mcp.store.artifacts import ArtifactStore
+
+log = structlog.get_logger("tame")
+
+
+async def handle(request: AnyRequest, work: Work) -> AnyResult:
+    await work.progress(0.1, "begun")
+    if isinstance(request, CreateComposition):
+        await work.fence()
+        return CompositionSaved(
+            uid=f"uid-{work.job_id}", url="https://composer.test/", title=request.lesson.title,
+            version="1", widgets=1, created=True,
+        )  # fmt: skip
+    verb, _, argument = request.uid.partition("-")
+    log.info("tame.begun", uid=request.uid, attempt=work.attempt)
+    match verb:
+        case "hold":
+            while not (Path(os.environ["TAME_FOLDER"]) / argument).exists():
+                await asyncio.sleep(0.02)
+        case "sit":
+            await asyncio.sleep(int(argument) / 1000)
+        case "chatty":
+            for step in range(int(argument)):
+                await work.progress(step / int(argument), f"step {step}")
+                await asyncio.sleep(0.01)
+        case "fail":
+            raise ErrorCode.registry[argument].error()
+        case "crash":
+            raise RuntimeError("unforeseen, with access_token=abcdefgh12345678")
+    await work.fence()
+    await work.progress(0.9, "nearly")
+    document: dict[str, object] = {"attempt": work.attempt, "z": 1, "a": 2}
+    return CompositionRead(
+        uid=request.uid, url="https://composer.test/", title=verb, version="1", document=document
+    )
+
+
+def main() -> None:
+    settings = load(Path(sys.argv[1]))
+    logs.configure(settings.log)
+    credentials = Credentials(Path(sys.argv[2]))
+    artifacts = ArtifactStore.open(settings.object_store, credentials)
+    resources = Resources(composer=None, browsers=None, artifacts=artifacts)
+    asyncio.run(worker.run(settings, credentials, handle, resources))
+
+
+if __name__ == "__main__":
+    main()
