@@ -34,9 +34,9 @@ class ComposerSettings(BaseModel):
     authority: Path | None = Field(
         default=None, description="certificate authority to trust besides the system's (PEM)"
     )
-    media_hosts: list[str] = Field(
-        default_factory=lambda: ["pocs.digitalpages.com.br"],
-        description="hosts from which the editor loads pictures",
+    media_url: HttpsBase = Field(
+        default="https://pocs.digitalpages.com.br/rdpcomposer/media",
+        description="where Composer keeps the default pictures of headings",
     )
     connect_timeout_seconds: float = Field(default=5, gt=0, le=60)
     request_timeout_seconds: float = Field(default=30, gt=0, le=120)

@@ -1,0 +1,39 @@
+"""Rich text as Composer keeps it: HTML in paragraphs, reduced to an allow-list before we write it.
+
+What we read is left as it is; only what we write passes through here.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+import nh3
+
+TAGS = {
+    "a", "b", "blockquote", "br", "code", "em", "h2", "h3", "h4", "hr", "i", "li", "ol", "p", "pre", "s",
+    "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
+}  # fmt: skip
+ATTRIBUTES = {"a": {"href"}, "td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"}}
+SCHEMES = {"https", "mailto"}
+_BLOCK = re.compile(r"<(blockquote|h2|h3|h4|hr|ol|p|pre|table|ul)\b")
+
+
+def sanitize(fragment: str) -> str:
+    """Return ``fragment`` with nothing but the allowed elements, as a paragraph if it has no block."""
+    clean = nh3.clean(
+        fragment,
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        url_schemes=SCHEMES,
+        link_rel="noopener noreferrer",
+    ).strip()
+    return clean if _BLOCK.search(clean) else f"<p>{clean}</p>"
+
+
+def paragraphs(text: str) -> str:
+    """Return plain text as HTML: an empty line ends a paragraph, a single line break stays one."""
+    blocks = [block for block in re.split(r"\n\s*\n", text.strip("\n")) if block.strip()] or [""]
+    return "".join(
+        f"<p>{html.escape(block.strip(), quote=False).replace(chr(10), '<br>')}</p>" for block in blocks
+    )
