@@ -1,54 +1,88 @@
-"""The third party's machine: Composer as the lab's hosts see it, in a container of its own on a network of its own.
+"""The third party's machine: Composer as the lab's hosts see it, in a container and a network of its own.
 
 It has its own authority and certificate, and nothing of ours: no key, no address list, no folder but its own.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import secrets
+import sys
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import config, hosts
+from lab import certificates, config, hosts, images
 from lab.machine import CACHE, PROJECT, podman, run
+from lab.problem import Problem
 
-CODE = PROJECT / "tests" / "composer_standin"
+TESTS = PROJECT / "tests"
 LIBRARIES = ("starlette", "uvicorn", "python-multipart", "pyjwt")
 PYTHON_VERSION = "3.13"  # of the hosts' Debian
-DAYS = 365
 START_SECONDS = 30
 NOBODY = "65534:65534"
 
 
-def folder(lab: config.Lab) -> Path:
-    """What the third party gave us: its authority, and our account's token and project key."""
-    return lab.state / "composer"
-
-
 def stand_up(lab: config.Lab, say: Callable[[str], None]) -> None:
-    """Start the stand-in when it is not running, and wait until it answers."""
-    _account(lab)
-    _certificate(lab)
+    """Start the stand-in when it is not running, and wait until it answers.
+
+    Raises:
+        Problem: it did not answer within START_SECONDS.
+    """
     state = hosts.containers(lab.label).get(lab.standin)
-    if state != "running":
-        if state in ("exited", "stopped"):
-            podman("start", lab.standin)
-        else:
-            hosts.remove([lab.standin])
-            _start(lab)
-        _wait(lab)
-        say(f"started as {lab.standin}: {', '.join(config.STANDIN_NAMES)}")
+    if state == "running":
+        return
+    if state in ("exited", "stopped"):
+        podman("start", lab.standin)
+    else:
+        hosts.remove([lab.standin])
+        _start(lab, _own_folder(lab), _libraries())
+    _wait(lab)
+    say(f"started as {lab.standin}: {', '.join(config.STANDIN_NAMES)}")
+
+
+def _own_folder(lab: config.Lab) -> Path:
+    """What only the third party has (key, accounts), and beside it what it gave to us (`.lab/composer`)."""
+    own, given = lab.state / "standin", lab.state / "composer"
+    if not (given / "token").exists():
+        given.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own.mkdir(parents=True, exist_ok=True, mode=0o700)
+        issued = certificates.issue(
+            "Composer stand-in", list(config.STANDIN_NAMES), [ipaddress.IPv4Address(lab.standin_address)]
+        )
+        _write(own / "tls.key", issued.key)
+        _write(own / "tls.crt", issued.certificate)
+        account = {
+            "signing_key": secrets.token_hex(32),
+            "project_uid": str(uuid.uuid4()),
+            "project_key": secrets.token_hex(16),
+            "connector_uid": str(uuid.uuid4()),
+        }
+        _write(own / "account.json", json.dumps(account))
+        _write(given / "authority.crt", issued.authority)
+        for name in ("project_uid", "project_key", "connector_uid"):
+            _write(given / name.replace("_", "-"), account[name])
+        _write(given / "token", "")
+    return own
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def _libraries() -> Path:
-    """The libraries that the stand-in imports, for the containers' Python, at the versions of the server's lock."""
+    """What the stand-in imports, for the container's Python, at the versions of the server's lock."""
     target = CACHE / f"standin-{PYTHON_VERSION}"
     lock = PROJECT / "requirements" / "server.txt"
     stamp = target / ".complete"
     if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
         run(["rm", "-rf", target])
         run(
-            ["uv", "pip", "install", "--quiet", "--target", target, "--python-version", PYTHON_VERSION,
-             "--only-binary", ":all:", "--constraints", lock, *LIBRARIES],
+            [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--target", target,
+             "--python-version", PYTHON_VERSION, "--only-binary", ":all:", "--constraints", lock, *LIBRARIES],
             timeout=300,
         )  # fmt: skip
         stamp.touch()
