@@ -50,9 +50,9 @@ def reference(name: str) -> str:
 
 
 def packages() -> list[str]:
-    """The packages of all roles, as listed in packages.txt."""
+    """The packages of all roles, as listed in packages.txt: each once, in alphabetical order."""
     lines = PACKAGES.read_text(encoding="utf-8").splitlines()
-    return [word for line in lines if not line.startswith("#") for word in line.split()]
+    return sorted({word for line in lines if not line.startswith("#") for word in line.split()})
 
 
 def recipe(name: str) -> str:

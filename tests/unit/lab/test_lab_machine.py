@@ -68,7 +68,7 @@ def test_an_address_always_has_the_same_hardware_address():
     assert hardware_address("10.93.0.18") == "02:00:0a:5d:00:12"
 
 
-def test_the_package_list_has_no_comments_and_no_duplicates():
+def test_the_package_list_has_no_comments_and_each_package_once():
     listed = images.packages()
     assert "haproxy" in listed and not any(word.startswith("#") for word in listed)
     assert len(listed) == len(set(listed))
