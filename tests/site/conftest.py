@@ -1,0 +1,48 @@
+"""One lab for all tests of this folder: stood up from nothing, removed at the end.
+
+SITE_KEEP=1 leaves it standing, and uses one that stands; for whoever works on these tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from site_lab import Site
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What `lab up` said when it made the lab, and Ansible's own, most talkative output of that run."""
+
+    said: str
+    ansible: str
+
+
+@pytest.fixture(scope="session")
+def site() -> Site:
+    """The platform, standing or not."""
+    return Site()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def standing(site: Site) -> Iterator[Standing]:
+    """The lab is up while the tests of this folder run."""
+    keep = os.environ.get("SITE_KEEP") == "1"
+    if not keep:
+        site.command("down")
+    # Talkative from the first run on, when everything is written: that is when a secret would be shown.
+    done = site.command("up", ANSIBLE_VERBOSITY="3", ANSIBLE_DIFF_ALWAYS="1")
+    if done.returncode != 0:
+        pytest.fail(f"the lab does not stand:\n{done.stdout[-4000:]}")
+    yield Standing(done.stdout, (site.lab.out / "site.log").read_text(encoding="utf-8"))
+    if not keep:
+        site.command("down")
+
+
+@pytest.fixture(scope="session")
+def bearer(site: Site, standing: Standing) -> str:
+    """A teacher's token."""
+    return site.token()

@@ -1,0 +1,165 @@
+"""The lab that the site tests stand on, named `ci`: its hosts, its users, its third party."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from mcp import Client, types
+from mcp.client.streamable_http import streamable_http_client
+
+from lab import config, platform, session
+from lab.machine import PROJECT, podman
+
+NAME = "ci"
+UP_SECONDS = 1500
+PROBES = Path(__file__).parent / "probes"
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host of the lab, reached by ssh as operators reach it."""
+
+    site: Site
+    name: str
+
+    def run(self, command: str, *, given: str = "", limit: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a shell command and return what it said, whatever its status."""
+        words = platform.ssh_command(self.site.lab, self.name, [command])
+        return subprocess.run(words, input=given, capture_output=True, text=True, timeout=limit, check=False)
+
+    def ask(self, command: str, *, given: str = "", limit: float = 60) -> str:
+        """Run a shell command that must succeed."""
+        done = self.run(command, given=given, limit=limit)
+        assert done.returncode == 0, f"{self.name}: {command}\n{done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def python(self, probe: str, *arguments: str, given: str = "", limit: float = 240) -> Any:
+        """Run one of the probes with the host's own Python; it answers in JSON.
+
+        The program goes into a file and not into the command, so that what it reads can come on its input.
+        """
+        path = f"/run/probe-{probe}.py"
+        self.ask(f"cat > {path}", given=(PROBES / f"{probe}.py").read_text(encoding="utf-8"))
+        try:
+            return json.loads(self.ask(f"python3 {path} {' '.join(arguments)}", given=given, limit=limit))
+        finally:
+            self.ask(f"rm {path}")
+
+    def journal(self, unit: str, lines: int = 60) -> str:
+        """The end of a unit's journal, for the one who reads a failure."""
+        return self.run(f"journalctl --no-pager -n {lines} -u '{unit}'").stdout
+
+    @property
+    def address(self) -> str:
+        """Where other hosts reach it."""
+        return self.site.lab.address(self.name)
+
+
+class Site:
+    """The whole platform."""
+
+    def __init__(self) -> None:
+        self.lab = config.from_environment({"LAB_NAME": NAME})
+
+    def host(self, name: str) -> Host:
+        """A host by its name."""
+        return Host(self, name)
+
+    @property
+    def hosts(self) -> list[Host]:
+        """All of them."""
+        return [self.host(name) for name in config.HOSTS]
+
+    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`python -m lab …` for this lab; its output goes to the log as it comes, and is returned."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab", *words],
+            cwd=PROJECT,
+            env={**os.environ, **environment, "LAB_NAME": NAME},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        said = []
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            said.append(line)
+        return subprocess.CompletedProcess(process.args, process.wait(timeout=UP_SECONDS), "".join(said), "")
+
+    def token(self) -> str:
+        """A token of the lab's teacher, who may do everything a teacher may."""
+        return session.token(self.lab)
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """Trust in the platform's authority, and in nothing else."""
+        return ssl.create_default_context(cafile=str(self.lab.authority))
+
+    @asynccontextmanager
+    async def client(self, bearer: str) -> AsyncIterator[Client]:
+        """An MCP client at the front door, as an assistant has it; it repeats nothing by itself."""
+        headers = {"Authorization": f"Bearer {bearer}"}
+        async with (
+            httpx2.AsyncClient(verify=self.tls, headers=headers, timeout=150, trust_env=False) as http,
+            Client(streamable_http_client(self.lab.url, http_client=http)) as client,
+        ):
+            yield client
+
+    def call(self, bearer: str, tool: str, **arguments: Any) -> types.CallToolResult:
+        """One call of one tool."""
+
+        async def once() -> types.CallToolResult:
+            async with self.client(bearer) as client:
+                return await client.call_tool(tool, arguments, read_timeout_seconds=150)
+
+        return asyncio.run(once())
+
+    def jobs(self, query: str) -> str:
+        """Ask the platform's database."""
+        return self.host("core1").ask(f'runuser -u postgres -- psql -d composer -tAc "{query}"')
+
+    @contextmanager
+    def without(self, host: str, unit: str) -> Iterator[None]:
+        """A unit of a host is stopped for a while."""
+        self.host(host).ask(f"systemctl stop {unit}", limit=120)
+        try:
+            yield
+        finally:
+            self.host(host).ask(f"systemctl start {unit}", limit=120)
+
+    @contextmanager
+    def without_composer(self) -> Iterator[None]:
+        """The third party is away: its machine is stopped."""
+        podman("stop", "--time", "5", self.lab.standin)
+        try:
+            yield
+        finally:
+            podman("start", self.lab.standin)
+
+
+def lesson(title: str) -> dict[str, Any]:
+    """A small lesson with a title of its own, by which its compositions can be counted."""
+    return {
+        "title": title,
+        "subject": "science",
+        "grade": "7º ano",
+        "elements": [{"type": "heading", "title": title}, {"type": "text", "text": "A água evapora."}],
+    }
+
+
+def said(result: types.CallToolResult) -> str:
+    """Everything a result says to its reader."""
+    return " ".join(part.text for part in result.content if isinstance(part, types.TextContent))
