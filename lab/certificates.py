@@ -1,10 +1,13 @@
-"""A certificate with an authority of its own, for the third party of the lab. Ours are made by the role `tls`."""
+"""A certificate with an authority of its own, for the lab's third party. Ours are the work of the role `tls`."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+import socket
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -51,6 +54,19 @@ def issue(owner: str, names: list[str], addresses: list[ipaddress.IPv4Address]) 
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return Issued(_pem(authority), _pem(certificate), private.decode())
+
+
+def answers(address: str, port: int, name: str, authority: Path, seconds: float = 3) -> bool:
+    """Whether a TLS server answers there under this name, with a certificate of this authority."""
+    context = ssl.create_default_context(cafile=str(authority))
+    try:
+        with (
+            socket.create_connection((address, port), timeout=seconds) as plain,
+            context.wrap_socket(plain, server_hostname=name),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def _builder(

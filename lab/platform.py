@@ -27,6 +27,8 @@ def stand_up(lab: config.Lab, say: Say) -> list[str]:
                 started.append(host)
         else:
             made.append(host)
+    if made:
+        images.fill_package_cache(config.IMAGE, say)
     # A container in any other state was left half-made by an interruption.
     hosts.remove([lab.container(host) for host in made if lab.container(host) in states])
     hosts.start([_host(lab, host, key) for host in made])

@@ -87,3 +87,40 @@ def _libraries() -> Path:
         )  # fmt: skip
         stamp.touch()
     return target
+
+
+def _start(lab: config.Lab, own: Path, libraries: Path) -> None:
+    # The process inside is nobody; only it may read the key.
+    run(["chown", "-R", NOBODY, own], root=True)
+    label, _, name = lab.label.partition("=")
+    podman(
+        "run", "--detach", "--name", lab.standin, "--hostname", "composer",
+        "--network", lab.internet, "--ip", lab.standin_address,
+        "--mac-address", hosts.hardware_address(lab.standin_address),
+        "--label", f"{label}={name}", "--label", f"composer.project={PROJECT}",
+        "--user", NOBODY, "--cap-drop", "all", "--sysctl", "net.ipv4.ip_unprivileged_port_start=0",
+        "--read-only", "--stop-signal", "SIGTERM",
+        "-v", f"{own}:/own", "-v", f"{TESTS}:/code:ro", "-v", f"{libraries}:/libraries:ro",
+        "-e", "PYTHONPATH=/code:/libraries", "-e", "PYTHONDONTWRITEBYTECODE=1",
+        images.reference(config.IMAGE), "python3", "-m", "composer_standin", "serve",
+        "--host", lab.standin_address, "--port", "443", "--certificate", "/own/tls.crt", "--key", "/own/tls.key",
+        "--account", "/own/account.json", "--state", "/own/state",
+    )  # fmt: skip
+
+
+def _wait(lab: config.Lab) -> None:
+    """Wait until the stand-in accepts a TLS connection with its certificate."""
+    authority = lab.state / "composer" / "authority.crt"
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if certificates.answers(lab.standin_address, 443, config.STANDIN_NAMES[0], authority):
+            return
+        time.sleep(0.2)
+    said = podman("logs", "--tail", "15", lab.standin, check=False)
+    raise Problem(
+        f"the stand-in for Composer does not answer at {lab.standin_address}:443. It said:\n"
+        + (said.stdout + said.stderr).strip(),
+        "Without it no composition can be made.",
+        f"Look at it: podman logs {lab.standin}",
+        "The hosts are up; `make lab` tries again, `make lab-down` cleans.",
+    )

@@ -53,7 +53,6 @@ def _phases(lab: config.Lab, progress: Progress) -> Result:
         lab.state.chmod(0o700)
     with progress.phase("images", "the Debian system of the hosts"):
         built = images.ensure([config.IMAGE], progress.say)
-        images.fill_package_cache(config.IMAGE, progress.say)
         progress.say("built" if built else "unchanged")
     with progress.phase("artifacts", "OpenBao and SeaweedFS, checked against their digests"):
         _tool("tools.artifacts", progress.say)
