@@ -1,0 +1,59 @@
+"""The control switch for tests, on a unix socket beside the state: failures, and what was stored.
+
+It is not part of the original and is never reachable over the network.
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from composer_standin.faults import Fault, Faults
+from composer_standin.store import Store
+
+
+def control(store: Store, faults: Faults) -> Starlette:
+    """Return the application behind the control socket."""
+
+    async def report(_: Request) -> Response:
+        return JSONResponse(faults.report())
+
+    async def add(request: Request) -> Response:
+        try:
+            faults.active.append(Fault(**await request.json()))
+        except TypeError as problem:
+            return JSONResponse({"message": str(problem)}, 400)
+        return JSONResponse(faults.report())
+
+    async def clear(_: Request) -> Response:
+        faults.active.clear()
+        faults.calls.clear()
+        faults.search_lag = 0.0
+        return JSONResponse(faults.report())
+
+    async def options(request: Request) -> Response:
+        for name, value in (await request.json()).items():
+            if name not in ("occasional", "search_lag"):
+                return JSONResponse({"message": f"unknown option {name}"}, 400)
+            setattr(faults, name, value)
+        return JSONResponse(faults.report())
+
+    async def compositions(_: Request) -> Response:
+        return JSONResponse(
+            [
+                {"uid": found.uid, "title": found.title, "versions": len(found.versions)}
+                for found in store.compositions.values()
+            ]
+        )
+
+    return Starlette(
+        routes=[
+            Route("/faults", report, methods=["GET"]),
+            Route("/faults", add, methods=["POST"]),
+            Route("/faults", clear, methods=["DELETE"]),
+            Route("/options", options, methods=["PUT"]),
+            Route("/compositions", compositions, methods=["GET"]),
+        ]
+    )
