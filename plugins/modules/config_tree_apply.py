@@ -43,6 +43,8 @@ changed_paths:
   elements: str
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.euconquisto.composer.plugins.module_utils.config_tree import (
@@ -62,7 +64,8 @@ def main() -> None:
         check=module.check_mode,
         want_diff=module._diff,
         run_command=module.run_command,
-        staging=module.tmpdir,
+        # In memory where possible: the copy that a validator reads may hold a secret.
+        staging="/run" if os.access("/run", os.W_OK) else None,
     )
     try:
         outcome = tree.apply()
