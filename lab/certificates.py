@@ -1,4 +1,4 @@
-"""A certificate with an authority of its own, for the lab's third party. Ours are the work of the role `tls`."""
+"""A certificate with an authority of its own, for the lab's third party. Ours are made by `tls`."""
 
 from __future__ import annotations
 

@@ -6,11 +6,9 @@ It has its own authority and certificate, and nothing of ours: no key, no addres
 from __future__ import annotations
 
 import ipaddress
-import json
 import secrets
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,28 +41,33 @@ def stand_up(lab: config.Lab, say: Callable[[str], None]) -> None:
     say(f"started as {lab.standin}: {', '.join(config.STANDIN_NAMES)}")
 
 
+def control_socket(lab: config.Lab) -> Path:
+    """The stand-in's switch for latency and failures; only root of this machine reaches it."""
+    return lab.state / "standin" / "state" / "control.sock"
+
+
 def _own_folder(lab: config.Lab) -> Path:
-    """What only the third party has (key, accounts), and beside it what it gave to us (`.lab/composer`)."""
+    """What only the third party has (keys, documents), and beside it what it gave to us (`.lab/composer`)."""
     own, given = lab.state / "standin", lab.state / "composer"
     if not (given / "token").exists():
         given.mkdir(parents=True, exist_ok=True, mode=0o700)
-        own.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (own / "state").mkdir(parents=True, exist_ok=True, mode=0o700)
         issued = certificates.issue(
             "Composer stand-in", list(config.STANDIN_NAMES), [ipaddress.IPv4Address(lab.standin_address)]
         )
         _write(own / "tls.key", issued.key)
         _write(own / "tls.crt", issued.certificate)
-        account = {
-            "signing_key": secrets.token_hex(32),
-            "project_uid": str(uuid.uuid4()),
-            "project_key": secrets.token_hex(16),
-            "connector_uid": str(uuid.uuid4()),
-        }
-        _write(own / "account.json", json.dumps(account))
+        project_key = secrets.token_hex(16)
+        _write(own / "state" / "project-key", project_key)
+        _write(given / "project-key", project_key)
         _write(given / "authority.crt", issued.authority)
-        for name in ("project_uid", "project_key", "connector_uid"):
-            _write(given / name.replace("_", "-"), account[name])
-        _write(given / "token", "")
+        signing_key = own / "state" / "signing-key"
+        token = run(
+            [sys.executable, "-m", "composer_standin", "token", "--key-file", signing_key],
+            env={"PYTHONPATH": str(TESTS)},
+        )
+        # Written last: its presence says that the account is complete.
+        _write(given / "token", token.stdout.strip())
     return own
 
 
@@ -102,9 +105,9 @@ def _start(lab: config.Lab, own: Path, libraries: Path) -> None:
         "--read-only", "--stop-signal", "SIGTERM",
         "-v", f"{own}:/own", "-v", f"{TESTS}:/code:ro", "-v", f"{libraries}:/libraries:ro",
         "-e", "PYTHONPATH=/code:/libraries", "-e", "PYTHONDONTWRITEBYTECODE=1",
-        images.reference(config.IMAGE), "python3", "-m", "composer_standin", "serve",
-        "--host", lab.standin_address, "--port", "443", "--certificate", "/own/tls.crt", "--key", "/own/tls.key",
-        "--account", "/own/account.json", "--state", "/own/state",
+        images.reference(config.IMAGE), "python3", "-m", "composer_standin",
+        "--host", lab.standin_address, "--port", "443", "--state-dir", "/own/state",
+        "--certificate", "/own/tls.crt", "--key", "/own/tls.key",
     )  # fmt: skip
 
 
