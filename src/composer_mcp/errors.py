@@ -35,6 +35,13 @@ class ErrorCode:
         return ComposerError(self, details)
 
 
+class _Details(dict[str, Any]):
+    """Fills a placeholder that nobody gave: an error must never fail while it is being told."""
+
+    def __missing__(self, key: str) -> str:
+        return f"({key} unknown)"
+
+
 class ComposerError(Exception):
     """A failure with a code from the table, safe to show to the caller."""
 
@@ -46,12 +53,12 @@ class ComposerError(Exception):
     @property
     def sentence(self) -> str:
         """What happened, with the details filled in."""
-        return self.code.sentence.format(**self.details)
+        return self.code.sentence.format_map(_Details(self.details))
 
     @property
     def remedy(self) -> str:
         """What the caller can do about it."""
-        return self.code.remedy.format(**self.details)
+        return self.code.remedy.format_map(_Details(self.details))
 
     def as_dict(self) -> dict[str, Any]:
         """The form that is stored with a failed job and sent to the caller (JSON-compatible)."""
@@ -106,7 +113,7 @@ NO_HEADING = ErrorCode(
 COMPOSER_UNAVAILABLE = ErrorCode(
     "composer_unavailable",
     status=503,
-    sentence="Composer did not answer properly ({reason}) after {tries} tries. {saved}",
+    sentence="Composer did not answer properly ({reason}; tries: {tries}). {saved}",
     remedy="Wait a minute and repeat the call with the same idempotency key: "
     "it never makes a second composition.",
     retryable=True,

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError, field_seriali
 from composer_mcp.composition import html, lesson, widgets
 from composer_mcp.composition.lesson import CompositionChange, Lesson
 from composer_mcp.composition.widgets import Head, Part, Widget
-from composer_mcp.errors import NO_HEADING, WIDGET_NOT_FOUND
+from composer_mcp.errors import NO_HEADING, WIDGET_NOT_FOUND, ComposerError
 
 SUBJECTS = {
     "pt": {
@@ -234,3 +234,27 @@ def _apply(document: Document, step: lesson.WidgetChange, new_id: str, media: st
             structure.insert(step.position, structure.pop(document.position_of(step.widget_id)))
         case lesson.RemoveWidget():
             del structure[document.position_of(step.widget_id)]
+
+
+def is_applied(document: Document, change: CompositionChange, seed: uuid.UUID) -> bool:
+    """Whether ``document`` already is what :func:`changed` makes with this change and seed.
+
+    New widgets are recognized by their ids. Everything else is a change that, made twice, changes nothing.
+    """
+    present = set(document.widget_ids)
+    removed = {step.widget_id for step in change.widgets if isinstance(step, lesson.RemoveWidget)}
+    added = {
+        _widget_id(seed, number)
+        for number, step in enumerate(change.widgets)
+        if isinstance(step, lesson.AddWidget)
+    }
+    if not added <= present or not removed.isdisjoint(present):
+        return False
+    if added:
+        return True
+    rest = [step for step in change.widgets if not isinstance(step, lesson.RemoveWidget)]
+    repeated = change.model_copy(update={"widgets": rest})
+    try:
+        return version_of(changed(document, repeated, seed)) == version_of(document)
+    except ComposerError:
+        return False

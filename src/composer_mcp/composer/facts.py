@@ -1,0 +1,54 @@
+"""Everything known of the third party that is not configuration: routes, headers, texts, keys.
+
+Composer publishes no documentation; these are observations. When Composer changes, this module changes.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+# --- web application -------------------------------------------------------------------------------
+
+LOGIN_ROUTE = "/#/embed/auth-with-token/{language}/home/{project_uid}/{token}"
+EDITOR_ROUTE = "/#/embed/composer/{uid}"
+#: On the page after a successful login. With a bad token the page stays blank.
+HOME_BUTTON = "Nova composição"
+#: localStorage: the working copy of the open composition.
+WORKING_COPY_KEY = "rdp-composer-data"
+
+# --- API -------------------------------------------------------------------------------------------
+
+USER_ME = "/auth/v1.0/user/me"
+CREATE = "/storage/v1.0/upload/connector/uid/{connector_uid}"
+CONTENT = "/storage/v1.0/content"
+VERSIONS = "/storage/v1.0/content/versions/"
+SEARCH = "/storage/v1.0/search"
+SEARCH_FILTER = "(content_type eq '{content_type}') and (project_uid eq '{project_uid}')"
+#: The one number of results that was seen in use.
+SEARCH_TOP = 1000
+PART_NAME = "file"
+PART_FILENAME = "composition.rdpcomposer"
+PART_TYPE = "digitalpages/composer"
+#: Answers to ``user/me`` with a bad token; 500 was seen as well, but means other things too.
+TOKEN_REJECTED = {401, 403, 404}
+
+
+def login_address(app_url: str, language: str, project_uid: str, token: str) -> str:
+    """Return the address that logs a browser in. It contains the token: never log it."""
+    route = LOGIN_ROUTE.format(language=language, project_uid=quote(project_uid), token=quote(token))
+    return app_url + route
+
+
+def editor_address(app_url: str, uid: str) -> str:
+    """Return the address at which a person opens a composition."""
+    return app_url + EDITOR_ROUTE.format(uid=quote(uid))
+
+
+def write_headers(token: str, project_key: str, api_env: str) -> dict[str, str]:
+    """Return the headers that every write needs."""
+    return {"Authorization": f"Bearer {token}", "Project-Key": project_key, "Api-Env": api_env}
+
+
+def read_query(uid: str, token: str, project_key: str, api_env: str) -> dict[str, str]:
+    """Return the query of a read. It contains the token: never log the address."""
+    return {"uid": uid, "access_token": token, "project_key": project_key, "api_env": api_env}

@@ -1,0 +1,220 @@
+"""Writing exactly once, although Composer knows no idempotency key.
+
+Every widget id of a document that we compose is derived from the tenant and the idempotency key. Whoever
+is unsure whether an earlier try was saved therefore looks for a composition with these ids before writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from composer_mcp.composer.api import ComposerApi, Described, WriteFailed
+from composer_mcp.composer.patience import Patience
+from composer_mcp.composition.document import Document, changed, is_applied, is_made_from, version_of
+from composer_mcp.composition.lesson import CompositionChange
+from composer_mcp.errors import COMPOSER_UNAVAILABLE, COMPOSITION_NOT_FOUND, VERSION_CONFLICT, ComposerError
+
+log = structlog.get_logger(__name__)
+
+#: How far Composer's clock may be behind ours.
+CLOCK_SKEW = timedelta(minutes=5)
+NAMESPACE = uuid.UUID("6f0a9c1e-54a8-4d53-9f0a-0d1c5e1b7c11")
+NOTHING_SAVED = "Nothing was saved."
+UNKNOWN_IF_SAVED = "It is not known whether the composition was saved."
+
+Fence = Callable[[], Awaitable[None]]
+
+
+def seed_of(tenant: str, idempotency_key: str) -> uuid.UUID:
+    """Return the seed for the ids of whatever one idempotent call writes."""
+    return uuid.uuid5(NAMESPACE, f"{len(tenant)}:{tenant}:{idempotency_key}")
+
+
+async def create_once(
+    api: ComposerApi,
+    document: Document,
+    seed: uuid.UUID,
+    *,
+    earlier_attempt: bool,
+    since: datetime,
+    fence: Fence,
+) -> str:
+    """Store a new composition unless a try since ``since`` has done so; return its uid.
+
+    Raises:
+        composer_unavailable: it says whether something was saved.
+        composer_refused, composer_rejected_token, composer_changed, and what ``fence`` raises.
+    """
+    patience = Patience(api.settings)
+    traces = Traces(api, seed, since)
+    if earlier_attempt and (uid := await traces.find()) is not None:
+        return uid
+    while True:
+        await fence()
+        patience.begin()
+        try:
+            return await api.create(document)
+        except WriteFailed as failure:
+            log.warning("composer.write_failed", reason=failure.reason, uncertain=failure.uncertain)
+            reason, uncertain = failure.reason, failure.uncertain
+        if uncertain and (uid := await traces.find()) is not None:
+            return uid
+        if not await patience.pause():
+            raise COMPOSER_UNAVAILABLE.error(reason=reason, tries=patience.tries, saved=NOTHING_SAVED)
+
+
+async def moments(api: ComposerApi) -> AsyncIterator[None]:
+    """Yield at once, and then again and again while a write of unknown outcome may still appear."""
+    deadline = time.monotonic() + api.settings.settle_seconds
+    yield
+    while time.monotonic() < deadline:
+        await asyncio.sleep(api.settings.settle_poll_seconds)
+        yield
+
+
+def _unknown(error: ComposerError, state: str) -> ComposerError:
+    """Say of a failure to find out that the outcome of the write is still unknown."""
+    reason = error.details.get("reason", error.code.code)
+    return COMPOSER_UNAVAILABLE.error(reason=reason, tries=error.details.get("tries", 1), saved=state)
+
+
+class Traces:
+    """Looks for what an earlier try may have stored."""
+
+    def __init__(self, api: ComposerApi, seed: uuid.UUID, since: datetime) -> None:
+        self._api = api
+        self._seed = seed
+        self._since = since - CLOCK_SKEW
+        self._others: set[str] = set()
+
+    async def find(self) -> str | None:
+        """Return the uid of a composition made with our seed, or nothing once it had time to appear.
+
+        Raises:
+            composer_unavailable: it could not be found out, so nothing may be written.
+        """
+        uid = None
+        try:
+            async for _ in moments(self._api):
+                uid = await self._look()
+                if uid is not None:
+                    break
+        except ComposerError as error:
+            raise _unknown(error, UNKNOWN_IF_SAVED) from None
+        log.info("composer.earlier_try", found=uid is not None)
+        return uid
+
+    async def _look(self) -> str | None:
+        found, complete = await self._api.search()
+        candidates = [entry for entry in found if self._is_recent(entry)]
+        for entry in sorted(candidates, key=_created, reverse=True):
+            if entry.content_uid not in self._others and await self._is_ours(entry.content_uid):
+                return entry.content_uid
+        if not complete:
+            raise COMPOSER_UNAVAILABLE.error(
+                reason="the project has more compositions than a search returns", tries=1, saved=""
+            )
+        return None
+
+    def _is_recent(self, entry: Described) -> bool:
+        return entry.created_at is None or _created(entry) >= self._since
+
+    async def _is_ours(self, uid: str) -> bool:
+        try:
+            ours = is_made_from(await self._api.read(uid), self._seed)
+        except ComposerError as error:
+            if error.code is COMPOSER_UNAVAILABLE:
+                raise
+            if error.code is not COMPOSITION_NOT_FOUND:
+                # Somebody else's unreadable document: ours is readable.
+                log.warning("composer.unreadable_candidate", code=error.code.code)
+            ours = False
+        if not ours:
+            self._others.add(uid)
+        return ours
+
+
+def _created(entry: Described) -> datetime:
+    moment = entry.created_at or datetime.max
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def update_once(
+    api: ComposerApi,
+    uid: str,
+    change: CompositionChange,
+    seed: uuid.UUID,
+    *,
+    expected_version: str | None,
+    earlier_attempt: bool,
+    fence: Fence,
+) -> Document:
+    """Change a composition unless an earlier attempt has done so; return what Composer has now.
+
+    Composer cannot compare and save in one step: somebody who saves between our read and our write, a
+    fraction of a second, is overwritten. Their version stays in the list of versions.
+
+    Raises:
+        version_conflict: its version is not the expected one; nothing was changed.
+        widget_not_found, no_heading: the change does not fit the composition; nothing was changed.
+        composer_unavailable: it says whether something was saved.
+        composition_not_found, composer_refused, composer_rejected_token, composer_changed.
+    """
+    base = await _settled(api, uid, change, seed) if earlier_attempt else await api.read(uid)
+    if earlier_attempt and is_applied(base, change, seed):
+        return base
+    current = version_of(base)
+    if expected_version is not None and expected_version != current:
+        raise VERSION_CONFLICT.error(current=current, expected=expected_version)
+    target = changed(base, change, seed, api.settings.media_url)
+    patience = Patience(api.settings)
+    while True:
+        await fence()
+        patience.begin()
+        try:
+            await api.replace(uid, target)
+            return target
+        except WriteFailed as failure:
+            log.warning("composer.write_failed", reason=failure.reason, uncertain=failure.uncertain)
+            reason, uncertain = failure.reason, failure.uncertain
+        if uncertain and await _was_saved(api, uid, base, target):
+            return target
+        if not await patience.pause():
+            saved = "Nothing was changed."
+            raise COMPOSER_UNAVAILABLE.error(reason=reason, tries=patience.tries, saved=saved)
+
+
+async def _settled(api: ComposerApi, uid: str, change: CompositionChange, seed: uuid.UUID) -> Document:
+    """Give a write of an earlier attempt time to appear; return what Composer has then."""
+    async for _ in moments(api):
+        base = await api.read(uid)
+        if is_applied(base, change, seed):
+            break
+    return base
+
+
+async def _was_saved(api: ComposerApi, uid: str, base: Document, target: Document) -> bool:
+    """Whether a replacement of unknown outcome has arrived."""
+    before, after = version_of(base), version_of(target)
+    now = before
+    try:
+        async for _ in moments(api):
+            now = version_of(await api.read(uid))
+            if now != before:
+                break
+    except ComposerError as error:
+        raise _unknown(error, "It is not known whether the change was saved.") from None
+    if now not in (before, after):
+        # Ours may have been saved and changed since, or never: only a person can tell.
+        raise COMPOSER_UNAVAILABLE.error(
+            reason="somebody else saved the composition at the same moment",
+            tries=1,
+            saved="Read it again to see whether your change is there.",
+        )
+    return now == after
