@@ -8,22 +8,27 @@ import os
 import ssl
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx2
 from mcp import Client, types
 from mcp.client.streamable_http import streamable_http_client
 
-from lab import config, platform, session
+from lab import config, platform, session, standin
 from lab.machine import PROJECT, podman
 
 NAME = "ci"
 UP_SECONDS = 1500
+PATIENCE_SECONDS = 60
+POLL_SECONDS = 0.1
 PROBES = Path(__file__).parent / "probes"
 
 
@@ -147,7 +152,45 @@ class Site:
         try:
             yield
         finally:
-            podman("start", self.lab.standin)
+            self.command("up")
+
+    def composer(self, method: str, path: str, **body: Any) -> Any:
+        """The stand-in's switch for tests, which no host of the platform can reach."""
+        transport = httpx2.HTTPTransport(uds=str(standin.control_socket(self.lab)))
+        with httpx2.Client(transport=transport, base_url="http://standin", timeout=20) as http:
+            return http.request(method, path, json=body or None).raise_for_status().json()
+
+    def compositions(self, title: str) -> Counter[str]:
+        """How many compositions the third party has, by title, of those whose title begins so."""
+        stored = self.composer("GET", "/compositions")
+        return Counter(one["title"] for one in stored if one["title"].startswith(title))
+
+    @contextmanager
+    def composer_fault(self, **fault: Any) -> Iterator[None]:
+        """Something is wrong with the third party for a while."""
+        self.composer("POST", "/faults", **fault)
+        try:
+            yield
+        finally:
+            self.composer("DELETE", "/faults")
+
+    def until_composer_holds(self, route: str) -> None:
+        """Wait until a request of this kind is under way at the third party, which is slow."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.composer("GET", "/faults")["holding"].get(route):
+            assert time.monotonic() < deadline, f"no request {route} reached the third party"
+            Event().wait(POLL_SECONDS)
+
+    def kill_worker_of(self, key: str) -> str:
+        """Kill, without warning, the worker that has this job; the name of its host and unit comes back."""
+        job = self.jobs(f"select id from job where idempotency_key = '{key}'")
+        for host in (self.host("app1"), self.host("app2")):
+            lines = host.ask(f"journalctl --output=json -u 'composer-worker@*' -g {job} || :").splitlines()
+            units = {json.loads(line)["_SYSTEMD_UNIT"] for line in lines if "job.started" in line}
+            for unit in units:
+                host.ask(f"systemctl kill --signal=KILL --kill-whom=main {unit}")
+                return f"{host.name} {unit}"
+        raise AssertionError(f"no worker says that it has started job {job}")
 
 
 def lesson(title: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_a_broken_lesson_is_refused_with_every_rule_and_nothing_is_saved(site, b
     result = site.call(bearer, "create_composition", lesson=wrong)
     assert result.is_error
     assert "grade" in said(result) and "questions" in said(result)
-    assert site.compositions(title) == 0
+    assert not site.compositions(title)
 
 
 def test_while_composer_is_away_the_error_says_so_and_a_retry_makes_exactly_one(site, bearer):
@@ -81,4 +81,4 @@ def test_while_composer_is_away_the_error_says_so_and_a_retry_makes_exactly_one(
     assert not again.is_error, said(again)
     third = site.call(bearer, "create_composition", lesson=lesson(title), idempotency_key=key)
     assert third.structured_content["uid"] == again.structured_content["uid"]
-    assert site.compositions(title) == 1
+    assert sum(site.compositions(title).values()) == 1

@@ -4,6 +4,8 @@ import asyncio
 import time
 import uuid
 
+import pytest
+from mcp.types import CallToolResult
 from site_lab import lesson, said
 
 CALLS = 200
@@ -67,11 +69,13 @@ def test_no_call_is_lost_and_no_composition_doubled(site, bearer, record_propert
     )
     journal = "".join(host.journal("composer-*") for host in (app1, app2))
     assert not failures, "\n".join(failures) + "\n" + journal
-    counts = site.compositions_by_title(mark)
+    counts = site.compositions(mark)
     doubled = {title: count for title, count in counts.items() if count != 1}
     assert not doubled, doubled
     assert len(counts) == CALLS
-    taken_over = int(site.jobs(f"select count(*) from job where idem_key like '{mark}%' and epoch > 1"))
+    taken_over = int(
+        site.jobs(f"select count(*) from job where idempotency_key like '{mark}%' and epoch > 1")
+    )
     assert killed and killed[0] != app2.ask("systemctl show --value -p MainPID composer-worker@1")
     record_property(
         "summary",
@@ -80,24 +84,27 @@ def test_no_call_is_lost_and_no_composition_doubled(site, bearer, record_propert
     )
 
 
-def test_a_job_whose_worker_is_killed_in_the_middle_is_finished_by_another(site, bearer):
-    """One job that is certainly under way: the third party is slow, the worker dies, one composition."""
-    title, key = f"killed {uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+@pytest.mark.parametrize("moment", ["before saving", "after saving"])
+def test_a_worker_killed_in_the_middle_of_its_job_costs_nothing(site, bearer, moment):
+    """Composer is slow; the worker dies while it waits for the answer to its upload.
 
-    async def scene() -> object:
+    After saving is the hardest moment: the composition exists, and nobody on our side knows it yet.
+    """
+    title, key = f"killed {moment} {uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+
+    async def scene() -> CallToolResult:
         async with site.client(bearer) as client:
+            arguments = {"lesson": lesson(title), "idempotency_key": key}
             call = asyncio.create_task(
-                client.call_tool(
-                    "create_composition",
-                    {"lesson": lesson(title), "idempotency_key": key},
-                    read_timeout_seconds=150,
-                )
+                client.call_tool("create_composition", arguments, read_timeout_seconds=150)
             )
-            await asyncio.to_thread(site.kill_the_worker_of, key)
+            await asyncio.to_thread(site.until_composer_holds, "create")
+            await asyncio.to_thread(site.kill_worker_of, key)
             return await call
 
-    with site.slow_composer(seconds=8):
+    fault = {"route": "create", "action": "none", "latency": 6.0, "times": 1}
+    with site.composer_fault(**fault, after_saving=moment == "after saving"):
         result = asyncio.run(scene())
     assert not result.is_error, said(result)
-    assert site.compositions(title) == 1
-    assert int(site.jobs(f"select epoch from job where idem_key = '{key}'")) > 1
+    assert sum(site.compositions(title).values()) == 1
+    assert int(site.jobs(f"select epoch from job where idempotency_key = '{key}'")) > 1
