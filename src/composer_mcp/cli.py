@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import composer_mcp
-from composer_mcp.observability import logs
+from composer_mcp.observability import logs, process
 from composer_mcp.settings import DEFAULT_CONFIG, PORTS, ConfigurationError, Credentials, Settings, load
 
 if TYPE_CHECKING:
@@ -54,19 +53,6 @@ def _prepare(config: Path, slot: str | None = None) -> Settings:
     return settings
 
 
-def _share_metrics(settings: Settings) -> None:
-    """Name the folder in which all processes of this host count; before the metrics module is imported."""
-    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    folder = settings.metrics.directory or (Path(runtime) / "metrics" if runtime else None)
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="composer-mcp-metrics-"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"metrics.directory {folder} cannot be made: {error.strerror}.") from error
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-
-
 @cli.command(epilog="Example: composer-mcp serve --slot blue --certificate host.crt --authority ca.crt")
 def serve(
     config: Config = DEFAULT_CONFIG,
@@ -100,7 +86,7 @@ def serve(
         )
     if settings.web.drain_file is not None:
         settings.web.drain_file.unlink(missing_ok=True)
-    _share_metrics(settings)
+    process.prepare(settings)
     from composer_mcp.web import Web
 
     Web(settings, Credentials.find(credentials), address, certificate, authority).run()
@@ -110,10 +96,10 @@ def serve(
 def worker(config: Config = DEFAULT_CONFIG, credentials: Secrets = None) -> None:
     """Do jobs with a browser until SIGTERM; jobs under way are finished first."""
     settings = _prepare(config)
-    _share_metrics(settings)
-    from composer_mcp.jobs import worker as process
+    process.prepare(settings)
+    from composer_mcp.jobs import worker as jobs
 
-    asyncio.run(process.serve(settings, Credentials.find(credentials)))
+    asyncio.run(jobs.serve(settings, Credentials.find(credentials)))
 
 
 @cli.command(epilog="Example: composer-mcp migrate --json")

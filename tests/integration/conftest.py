@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from .support.authority import Authority
-from .support.issuer import Issuer
 from .support.installation import PUBLIC_URL, Platform
+from .support.issuer import Issuer
 from .support.postgres import Postgres
 
 _numbers = itertools.count(1)

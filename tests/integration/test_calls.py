@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .support.installation import Platform, error_of
+from .support.installation import Platform
 
 pytestmark = pytest.mark.anyio
 

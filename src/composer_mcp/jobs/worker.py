@@ -54,9 +54,15 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor()
+
+    def on_signal() -> None:
+        log.info("worker.stopping")
+        supervisor.tell("STOPPING=1")
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
     async with database.pool(options, size=settings.worker.concurrency + 2) as pool, supervisor.watchdog():
         attempts = Attempts(pool, handle, resources, settings.worker)
 
@@ -76,7 +82,6 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
             restart_delay=timedelta(seconds=0.5),
             shutdown=stop,
         )
-        supervisor.tell("STOPPING=1")
     log.info("worker.stopped")
 
 

@@ -72,7 +72,10 @@ class Gate:
             body, replay = await _read(receive, headers.get(b"content-length"), self._body_limit)
         except TooLarge:
             message = f"The request is larger than {self._body_limit} bytes. Send a smaller one."
-            return JSONResponse({"error": "request_too_large", "message": message}, 413)
+            # The rest of the body is not read, so the connection cannot carry another request.
+            return JSONResponse(
+                {"error": "request_too_large", "message": message}, 413, headers={"Connection": "close"}
+            )
         try:
             for tool in _tools(body, headers.get(b"mcp-name", b"").decode("latin-1")):
                 facts["tool"] = tool[:100]

@@ -1,9 +1,10 @@
-"""One installation of the server: configuration, secrets, and its processes as an operator would start them."""
+"""One installation of the server: configuration, secrets, and processes as an operator would start them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -42,6 +43,7 @@ class Platform:
         self.tame = folder / "tame"
         self.port = free_port()
         self._processes: list[Process] = []
+        self._gates: dict[str, int] = {}
         self.tame.mkdir()
         self.credentials.mkdir(mode=0o700)
         for name, value in {
@@ -112,9 +114,16 @@ class Platform:
         command = [sys.executable, "-P", program, str(self.config), str(self.credentials)]
         return self.start(command, "worker.ready", TAME_FOLDER=str(self.tame))
 
-    def release(self, name: str) -> None:
-        """Let the jobs ``hold-NAME`` go on."""
-        (self.tame / name).touch()
+    def hold(self, name: str) -> str:
+        """Return the uid for a tame job that goes on only when it is released."""
+        path = self.tame / name
+        os.mkfifo(path)
+        self._gates[name] = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        return f"hold-{name}"
+
+    def release(self, name: str, jobs: int = 1) -> None:
+        """Let so many held jobs of that name go on."""
+        os.write(self._gates[name], b"x" * jobs)
 
     def sql(self, statement: str) -> str:
         return self.postgres.sql(self.database, statement)
@@ -136,6 +145,8 @@ class Platform:
     def stop(self) -> None:
         for process in reversed(self._processes):
             process.stop()
+        for descriptor in self._gates.values():
+            os.close(descriptor)
 
 
 def error_of(result: CallToolResult) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Issuer:
         scope: str = "compositions:read compositions:write jobs:read",
         **claims: Any,
     ) -> str:
-        """Return a token, valid for five minutes unless ``claims`` say otherwise; ``None`` leaves a claim out."""
+        """Return a token, good for five minutes unless ``claims`` differ; ``None`` leaves a claim out."""
         now = int(time.time())
         content = {
             "iss": self.url,

@@ -1,7 +1,8 @@
-"""A real worker whose work is tame: no browser, no Composer. Run as a program: ``tame_worker CONFIG CREDENTIALS``.
+"""A real worker whose work is tame: no browser, no Composer. A program: ``tame_worker CONFIG CREDENTIALS``.
 
-What a job does is said by the composition's uid, ``verb-argument``: ``hold-NAME`` waits until the file NAME in
-the folder ``$TAME_FOLDER`` exists, ``sit-MILLISECONDS`` lasts so long, ``fail-CODE`` fails with that code, ``crash-x`` raises.
+What a job does is said by the composition's uid, ``verb-argument``: ``hold-NAME`` waits until it can read a
+byte from the pipe NAME in the folder ``$TAME_FOLDER``, ``sit-MILLISECONDS`` lasts so long, ``fail-CODE``
+fails with that code, ``crash-x`` raises, ``chatty-N`` reports progress N times.
 """
 
 from __future__ import annotations
@@ -14,17 +15,15 @@ from pathlib import Path
 import structlog
 
 from composer_mcp.errors import ErrorCode
-from composer_mcp.jobs import worker
-from composer_mcp.jobs.attempt import Resources
 from composer_mcp.jobs.requests import (
     AnyRequest,
     AnyResult,
     CompositionRead,
-    CreateComposition,
     CompositionSaved,
+    CreateComposition,
 )
 from composer_mcp.jobs.work import Work
-from composer_mcp.observability import logs
+from composer_mcp.observability import process
 from composer_mcp.settings import Credentials, load
 from composer_mcp.store.artifacts import ArtifactStore
 
@@ -43,8 +42,7 @@ async def handle(request: AnyRequest, work: Work) -> AnyResult:
     log.info("tame.begun", uid=request.uid, attempt=work.attempt)
     match verb:
         case "hold":
-            while not (Path(os.environ["TAME_FOLDER"]) / argument).exists():
-                await asyncio.sleep(0.02)
+            await asyncio.to_thread(_take_byte, Path(os.environ["TAME_FOLDER"]) / argument)
         case "sit":
             await asyncio.sleep(int(argument) / 1000)
         case "chatty":
@@ -63,9 +61,17 @@ async def handle(request: AnyRequest, work: Work) -> AnyResult:
     )
 
 
+def _take_byte(path: Path) -> None:
+    with path.open("rb", buffering=0) as pipe:
+        pipe.read(1)
+
+
 def main() -> None:
     settings = load(Path(sys.argv[1]))
-    logs.configure(settings.log)
+    process.prepare(settings)
+    from composer_mcp.jobs import worker
+    from composer_mcp.jobs.attempt import Resources
+
     credentials = Credentials(Path(sys.argv[2]))
     artifacts = ArtifactStore.open(settings.object_store, credentials)
     resources = Resources(composer=None, browsers=None, artifacts=artifacts)

@@ -1,0 +1,34 @@
+"""Sets a process up for observation, before anything else is imported that would count or log."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from composer_mcp.observability import logs
+from composer_mcp.settings import ConfigurationError
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import Settings
+
+
+def prepare(settings: Settings) -> None:
+    """Send the log to standard error, and name the folder in which all processes of this host count.
+
+    The metrics library decides where to count when it is imported, so this must come first.
+
+    Raises:
+        ConfigurationError: the folder cannot be made.
+    """
+    logs.configure(settings.log)
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    folder = settings.metrics.directory or (Path(runtime) / "metrics" if runtime else None)
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="composer-mcp-metrics-"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"metrics.directory {folder} cannot be made: {error.strerror}.") from error
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

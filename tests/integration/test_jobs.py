@@ -1,0 +1,277 @@
+"""What is promised of a job: done once, survives its worker, bounded, its tenant's own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import uuid
+from typing import Any
+
+import anyio
+import pytest
+
+from .support.installation import Platform, error_of
+
+pytestmark = pytest.mark.anyio
+
+LESSON: dict[str, Any] = {
+    "title": "Cells",
+    "elements": [{"type": "text", "text": "A cell is the smallest unit of life."}],
+}
+
+
+async def call_in_background(platform: Platform, results: list[Any], uid: str, **client: Any) -> None:
+    async with platform.client(**client) as connection:
+        # The client wants to know the form of the answer; asked here, the call itself is one request.
+        await connection.list_tools()
+        results.append(await connection.call_tool("get_composition", {"uid": uid}))
+
+
+async def test_a_job_is_taken_over_when_its_worker_is_killed(platform: Platform) -> None:
+    platform.start_web()
+    victim = platform.start_tame_worker()
+    uid = platform.hold("victim")
+    results: list[Any] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(call_in_background, platform, results, uid)
+        await anyio.to_thread.run_sync(victim.wait_for, "tame.begun")
+        heir = await anyio.to_thread.run_sync(platform.start_tame_worker)
+        victim.signal(signal.SIGKILL)
+        killed = time.monotonic()
+        await anyio.to_thread.run_sync(heir.wait_for, "tame.begun")
+        taken_over = time.monotonic() - killed
+        platform.release("victim", jobs=2)
+    assert results[0].structured_content["document"]["attempt"] == 2
+    assert taken_over <= 5, f"taken over after {taken_over:.1f} s"
+    assert platform.sql("select state, epoch, attempts from job") == "succeeded|2|2"
+
+
+async def test_sigterm_finishes_the_running_job_and_takes_no_other(platform: Platform) -> None:
+    platform.start_web()
+    worker = platform.start_tame_worker()
+    uid, other = platform.hold("running"), "sit-0001"
+    results: list[Any] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(call_in_background, platform, results, uid)
+        await anyio.to_thread.run_sync(worker.wait_for, "tame.begun")
+        worker.signal(signal.SIGTERM)
+        await anyio.to_thread.run_sync(worker.wait_for, "worker.stopping")
+        group.start_soon(call_in_background, platform, results, other)
+        await until(platform, "select count(*) from job", "2")
+        platform.release("running")
+        assert await anyio.to_thread.run_sync(worker.wait) == 0, worker.output
+        assert platform.sql("select state from job order by created_at") == "succeeded\nqueued"
+        await anyio.to_thread.run_sync(platform.start_tame_worker)
+    assert not any(result.is_error for result in results)
+
+
+async def test_the_same_key_gives_the_same_composition(platform: Platform) -> None:
+    platform.start_web()
+    platform.start_tame_worker()
+    call = {"lesson": LESSON, "idempotency_key": "lesson-0001"}
+    async with platform.client() as client:
+        first = await client.call_tool("create_composition", call)
+        again = await client.call_tool("create_composition", call)
+        other = await client.call_tool("create_composition", call | {"lesson": LESSON | {"title": "Atoms"}})
+    assert not first.is_error, first
+    assert first.structured_content["created"] and not again.structured_content["created"]
+    assert first.structured_content["uid"] == again.structured_content["uid"]
+    assert error_of(other)["code"] == "idempotency_key_reused"
+    assert platform.sql("select count(*) from job") == "1"
+
+
+async def test_many_calls_with_one_key_make_one_job(platform: Platform) -> None:
+    platform.start_web()
+    platform.start_tame_worker()
+    call = {"lesson": LESSON, "idempotency_key": "lesson-0001"}
+    uids = []
+
+    async def create() -> None:
+        async with platform.client() as client:
+            uids.append((await client.call_tool("create_composition", call)).structured_content["uid"])
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(create)
+    assert len(uids) == 20 and len(set(uids)) == 1
+    assert platform.sql("select count(*), max(epoch) from job") == "1|1"
+
+
+async def test_a_retryable_failure_is_tried_again_under_the_same_key(platform: Platform) -> None:
+    from composer_mcp.jobs.postgres_engine import PostgresJobEngine
+    from composer_mcp.jobs.requests import GetComposition
+    from composer_mcp.store import database
+
+    platform.start_tame_worker()
+    options = database.connection_options(
+        platform.settings.database, platform.secrets.read("database-password"), application="test"
+    )
+
+    async def progress(fraction: float, message: str) -> None:
+        """Nobody listens."""
+
+    async with PostgresJobEngine.open(platform.settings, options) as engine:
+        for code, attempts in (("job_timeout", 2), ("invalid_arguments", 1)):
+            request, key = GetComposition(uid=f"fail-{code}"), f"key-{code}"
+            jobs = set()
+            for _ in range(2):
+                submission = await engine.submit("school", key, request, "correlation")
+                record = await engine.wait(submission.job_id, progress)
+                jobs.add(record.id)
+                assert record.error is not None
+            assert len(jobs) == 1
+            assert platform.sql(f"select epoch from job where idempotency_key = '{key}'") == str(attempts)
+
+
+async def test_a_full_queue_refuses_with_a_time_to_come_back(platform: Platform) -> None:
+    platform.configure("[queue]\nper_tenant_limit = 3")
+    platform.start_web()
+    results: list[Any] = []
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(call_in_background, platform, results, f"sit-000{number}")
+        await until(platform, "select count(*) from job", "3")
+        async with platform.client() as client:
+            refused = error_of(await client.call_tool("get_composition", {"uid": "sit-0009"}))
+        async with platform.client(platform.issuer.token(tenant="other")) as client:
+            group.start_soon(
+                lambda: call_in_background(
+                    platform, results, "sit-0008", token=platform.issuer.token("other")
+                )
+            )
+            await until(platform, "select count(*) from job", "4")
+        await anyio.to_thread.run_sync(platform.start_tame_worker)
+    assert refused["code"] == "queue_full" and refused["retryable"]
+    assert refused["details"]["limit"] == 3 and 1 <= refused["details"]["retry_after"] <= 30
+    assert len(results) == 4 and not any(result.is_error for result in results)
+
+
+async def test_a_tenant_that_floods_the_queue_does_not_delay_another(platform: Platform) -> None:
+    platform.start_web()
+    results: list[Any] = []
+    async with anyio.create_task_group() as group:
+        for number in range(30):
+            group.start_soon(call_in_background, platform, results, f"sit-00{number + 10}")
+        await until(platform, "select count(*) from job", "30")
+        other = platform.issuer.token(tenant="other")
+        group.start_soon(lambda: call_in_background(platform, results, "sit-0001", token=other))
+        await until(platform, "select count(*) from job", "31")
+        await anyio.to_thread.run_sync(platform.start_tame_worker)
+    rank = platform.sql(
+        "select rank from (select tenant, rank() over (order by started_at) from job) r "
+        "where tenant = 'other'"
+    )
+    assert int(rank) <= 3
+
+
+async def test_a_job_belongs_to_its_tenant(platform: Platform) -> None:
+    platform.start_web()
+    platform.start_tame_worker()
+    async with platform.client() as client:
+        await client.call_tool("get_composition", {"uid": "sit-0001"})
+        job = {"job_id": platform.sql("select id from job")}
+        own = await client.call_tool("get_job", job)
+        unknown = error_of(await client.call_tool("get_job", {"job_id": str(uuid.uuid4())}))
+    async with platform.client(platform.issuer.token(tenant="other")) as client:
+        foreign = error_of(await client.call_tool("get_job", job))
+    assert own.structured_content["state"] == "succeeded"
+    assert own.structured_content["result"]["uid"] == "sit-0001"
+    assert foreign["code"] == unknown["code"] == "job_unknown"
+    assert foreign["message"].replace(job["job_id"], "") == unknown["message"].replace(
+        unknown["details"]["job_id"], ""
+    )
+
+
+async def test_two_tenants_may_use_the_same_key(platform: Platform) -> None:
+    platform.start_web()
+    platform.start_tame_worker()
+    call = {"lesson": LESSON, "idempotency_key": "lesson-0001"}
+    uids = set()
+    for tenant in ("school", "other"):
+        async with platform.client(platform.issuer.token(tenant=tenant)) as client:
+            uids.add((await client.call_tool("create_composition", call)).structured_content["uid"])
+    assert len(uids) == 2
+
+
+async def test_a_job_goes_on_when_its_caller_leaves(platform: Platform) -> None:
+    platform.start_web()
+    worker = platform.start_tame_worker()
+    uid = platform.hold("leaver")
+    async with anyio.create_task_group() as group:
+        group.start_soon(call_in_background, platform, [], uid)
+        await anyio.to_thread.run_sync(worker.wait_for, "tame.begun")
+        group.cancel_scope.cancel()
+    platform.release("leaver")
+    await anyio.to_thread.run_sync(worker.wait_for, "job.finished")
+    assert platform.sql("select state from job") == "succeeded"
+
+
+async def test_a_restart_of_the_database_is_survived(platform: Platform) -> None:
+    platform.start_web()
+    worker = platform.start_tame_worker()
+    uid = platform.hold("survivor")
+    results: list[Any] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(call_in_background, platform, results, uid)
+        await anyio.to_thread.run_sync(worker.wait_for, "tame.begun")
+        await anyio.to_thread.run_sync(platform.postgres.stop)
+        await anyio.to_thread.run_sync(platform.postgres.start)
+        platform.release("survivor", jobs=2)
+    assert not results[0].is_error, results[0]
+    began = time.monotonic()
+    async with platform.client() as client:
+        after = await client.call_tool("get_composition", {"uid": "sit-0001"})
+    assert not after.is_error, after
+    assert time.monotonic() - began < 10
+
+
+async def test_a_job_that_kills_its_workers_is_given_up(platform: Platform) -> None:
+    platform.configure("[worker]\nattempt_limit = 2")
+    platform.start_web()
+    uid = platform.hold("poison")
+    results: list[Any] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(call_in_background, platform, results, uid)
+        for _ in range(2):
+            worker = await anyio.to_thread.run_sync(platform.start_tame_worker)
+            await anyio.to_thread.run_sync(worker.wait_for, "tame.begun")
+            worker.signal(signal.SIGKILL)
+        await anyio.to_thread.run_sync(platform.start_tame_worker)
+    assert error_of(results[0])["code"] == "job_poisoned"
+
+
+async def test_a_crash_of_a_handler_is_told_without_its_secrets(platform: Platform) -> None:
+    platform.start_web()
+    worker = platform.start_tame_worker()
+    async with platform.client() as client:
+        error = error_of(await client.call_tool("get_composition", {"uid": "crash-it"}))
+    await anyio.to_thread.run_sync(worker.wait_for, "job.finished")
+    assert error["code"] == "internal" and error["details"]["job_id"] == platform.sql("select id from job")
+    assert "unforeseen" in worker.output and "abcdefgh12345678" not in worker.output
+    assert "abcdefgh12345678" not in json.dumps(error)
+    line = next(json.loads(line) for line in worker.output.splitlines() if "job.crashed" in line)
+    assert line["correlation_id"] == error["correlation_id"]
+
+
+async def test_progress_reaches_the_caller_at_a_bounded_rate(platform: Platform) -> None:
+    platform.start_web()
+    platform.start_tame_worker()
+    heard: list[float] = []
+
+    async def listen(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(progress)
+
+    began = time.monotonic()
+    async with platform.client() as client:
+        await client.call_tool("get_composition", {"uid": "chatty-100"}, progress_callback=listen)
+    seconds = time.monotonic() - began
+    assert 1 < len(heard) <= 4 * seconds + 2
+    assert heard == sorted(heard)
+
+
+async def until(platform: Platform, statement: str, expected: str, seconds: float = 15) -> None:
+    """Ask the database until it answers as expected."""
+    with anyio.fail_after(seconds):
+        while await anyio.to_thread.run_sync(platform.sql, statement) != expected:
+            await anyio.lowlevel.checkpoint()
