@@ -14,8 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
 LIMIT_SECONDS = 600
-# What the controller and the tests need, and what a release of the server needs.
-LOCKS: Mapping[str, Sequence[str]] = {"dev": ("--group", "dev"), "server": ()}
+# What the controller and the tests need; what a release of the server needs, in the versions that were tested.
+LOCKS: Mapping[str, Sequence[str]] = {
+    "dev": ("--group", "dev"),
+    "server": ("--constraint", "requirements/dev.txt"),
+}
 
 
 def command(name: str, *, upgrade: bool) -> list[str]:

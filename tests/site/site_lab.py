@@ -152,7 +152,7 @@ class Site:
         try:
             yield
         finally:
-            self.command("up")
+            standin.stand_up(self.lab, print)
 
     def composer(self, method: str, path: str, **body: Any) -> Any:
         """The stand-in's switch for tests, which no host of the platform can reach."""
