@@ -122,8 +122,8 @@ def _networks(
         return [str(ipaddress.ip_network(source, strict=False))]
     except ValueError:
         raise AnsibleFilterError(
-            f"The firewall rule for port {rule['port']} ({rule['reason']}) is from {source!r}, which is no group of "
-            f"this inventory and no network. Groups: {', '.join(sorted(groups))}; or any, or operators."
+            f"The firewall rule for port {rule['port']} ({rule['reason']}) is from {source!r}, which is no "
+            f"group of this inventory and no network. Groups: {', '.join(sorted(groups))}; or any, operators."
         ) from None
 
 
