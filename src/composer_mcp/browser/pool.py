@@ -1,0 +1,235 @@
+"""One Chromium per worker, leased context by context.
+
+A browser that crashed, served enough leases or grew old is replaced: the new one is started first, so no
+lease is refused, and the old one ends with its last lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+from playwright.async_api import Browser, Playwright, async_playwright
+from playwright.async_api import Error as PlaywrightError
+
+from composer_mcp.browser.lease import Lease, lease
+from composer_mcp.browser.settings import BrowserSettings
+from composer_mcp.errors import BROWSER_UNAVAILABLE
+
+#: What of our environment Chromium needs; credentials and configuration stay with us.
+ENVIRONMENT = (
+    "DISPLAY", "HOME", "LANG", "LC_ALL", "PATH", "TZ", "XAUTHORITY",
+    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
+)  # fmt: skip
+ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-breakpad",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--force-color-profile=srgb",
+    "--font-render-hinting=none",
+)
+LAUNCH_TRIES = 2
+CLOSE_SECONDS = 10
+
+log = structlog.get_logger(__name__)
+
+
+class Running:
+    """One browser process tree and the use that was made of it."""
+
+    def __init__(self, browser: Browser, hosts: frozenset[str]) -> None:
+        self.browser = browser
+        self.hosts = hosts
+        self.born = time.monotonic()
+        self.leases = 0
+        self.open = 0
+
+    def is_worn(self, settings: BrowserSettings) -> bool:
+        """Whether it has done its part."""
+        age = time.monotonic() - self.born
+        return self.leases >= settings.recycle_after_leases or age >= settings.recycle_after_seconds
+
+
+class BrowserPool:
+    """Leases fresh contexts, at most ``concurrency`` at a time; use it as an async context manager.
+
+    ``hosts`` are those that every lease may reach. A lease that names others as well costs a new browser.
+    """
+
+    def __init__(self, settings: BrowserSettings, hosts: Collection[str] = ()) -> None:
+        self._settings = settings
+        self._hosts = frozenset(hosts) | frozenset(settings.allowed_hosts)
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._launching = asyncio.Lock()
+        self._playwright: Playwright | None = None
+        self._current: Running | None = None
+        self._retired: set[Running] = set()
+        self._directory: Path | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._directory = Path(
+            tempfile.mkdtemp(prefix="composer-browser-", dir=self._settings.temporary_directory)
+        )
+        try:
+            await self._browser(self._hosts)
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether a browser is up at this moment."""
+        return self._current is not None and self._current.browser.is_connected()
+
+    @contextlib.asynccontextmanager
+    async def lease(self, hosts: Collection[str] = ()) -> AsyncIterator[Lease]:
+        """Open a fresh context whose page reaches ``hosts`` (and those of the pool) over https.
+
+        Raises:
+            browser_unavailable: no slot became free in time, or Chromium does not start.
+        """
+        try:
+            async with asyncio.timeout(self._settings.lease_wait_seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            reason = f"all {self._settings.concurrency} contexts were in use"
+            raise BROWSER_UNAVAILABLE.error(reason=reason) from None
+        try:
+            async with self._context(frozenset(hosts) | self._hosts) as taken:
+                yield taken
+        finally:
+            self._slots.release()
+
+    @contextlib.asynccontextmanager
+    async def _context(self, hosts: frozenset[str]) -> AsyncIterator[Lease]:
+        running = await self._browser(hosts)
+        running.leases += 1
+        running.open += 1
+        try:
+            async with lease(running.browser, self._settings, hosts) as taken:
+                yield taken
+        finally:
+            running.open -= 1
+            if running in self._retired and running.open == 0:
+                self._retired.discard(running)
+                self._close_later(running)
+
+    async def _browser(self, hosts: frozenset[str]) -> Running:
+        """Return a browser that is up and may reach ``hosts``; start one if there is none."""
+        async with self._launching:
+            current = self._current
+            fits = current is not None and current.browser.is_connected() and hosts <= current.hosts
+            if current is not None and fits and not current.is_worn(self._settings):
+                return current
+            self._hosts |= hosts
+            self._current = await self._launch()
+            if current is not None:
+                self._retire(current)
+            return self._current
+
+    def _retire(self, running: Running) -> None:
+        log.info("browser.replaced", leases=running.leases, crashed=not running.browser.is_connected())
+        if running.open:
+            self._retired.add(running)
+        else:
+            self._close_later(running)
+
+    def _close_later(self, running: Running) -> None:
+        task = asyncio.create_task(_close(running.browser))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _launch(self) -> Running:
+        reason = ""
+        for attempt in range(1, LAUNCH_TRIES + 1):
+            try:
+                playwright = await self._driver()
+                browser = await self._start(playwright)
+            except PlaywrightError as error:
+                reason = error.message.strip().splitlines()[0] if error.message.strip() else "no reason given"
+                log.error("browser.launch_failed", reason=error.message[:2000], attempt=attempt)
+                # The driver itself may have died; a new one costs little, unless browsers still hang on it.
+                if not self.is_healthy and not self._retired:
+                    await self._stop_driver()
+            else:
+                log.info("browser.launched", version=browser.version)
+                return Running(browser, self._hosts)
+        raise BROWSER_UNAVAILABLE.error(reason=f"it does not start: {reason[:200]}")
+
+    async def _start(self, playwright: Playwright) -> Browser:
+        settings = self._settings
+        directory = str(self._directory)
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        # Pages are kept from other hosts by the context; this also holds for redirects, which it cannot see.
+        reachable = ", ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in sorted(self._hosts))])
+        return await playwright.chromium.launch(
+            executable_path=settings.executable,
+            headless=settings.headless,
+            chromium_sandbox=True,
+            args=[*ARGUMENTS, f"--host-resolver-rules={reachable}"],
+            env={**environment, "TMPDIR": directory},
+            artifacts_dir=directory,
+            downloads_path=directory,
+            timeout=settings.launch_timeout_seconds * 1000,
+            # The worker decides when the browser ends; jobs under way finish first.
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
+        )
+
+    async def _driver(self) -> Playwright:
+        if self._playwright is None:
+            # The driver keeps browser profiles in its TMPDIR and knows no other way to name the place.
+            before = os.environ.get("TMPDIR")
+            os.environ["TMPDIR"] = str(self._directory)
+            try:
+                self._playwright = await async_playwright().start()
+            finally:
+                if before is None:
+                    del os.environ["TMPDIR"]
+                else:
+                    os.environ["TMPDIR"] = before
+        return self._playwright
+
+    async def _stop_driver(self) -> None:
+        playwright, self._playwright = self._playwright, None
+        if playwright is not None:
+            with contextlib.suppress(PlaywrightError, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await playwright.stop()
+
+    async def _end(self) -> None:
+        running = [*self._retired, *([self._current] if self._current else [])]
+        self._current = None
+        self._retired.clear()
+        await asyncio.gather(*(_close(each.browser) for each in running), *self._closing)
+        await self._stop_driver()
+        if self._directory is not None:
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+
+
+async def _close(browser: Browser) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await browser.close()
+    except (PlaywrightError, TimeoutError) as problem:
+        # It crashed, or hangs: then it ends with the driver.
+        log.warning("browser.not_closed", reason=type(problem).__name__)
