@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
 LIMIT_SECONDS = 600
-# What the controller and the tests need; what a release of the server needs, in the versions that were tested.
+# What the controller and the tests need; what a release needs, in the versions that were tested.
 LOCKS: Mapping[str, Sequence[str]] = {
     "dev": ("--group", "dev"),
     "server": ("--constraint", "requirements/dev.txt"),

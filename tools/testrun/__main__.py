@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.testrun.context import Context
-from tools.testrun.layers import LAYERS, run_layer
+from tools.testrun.layers import LAYERS, needs, run_layer
 from tools.testrun.report import Console, Item, LayerReport, Outcome, results, summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +67,10 @@ async def run(
     reports: list[LayerReport] = []
     running = ""
     try:
+        # Downloads and image builds go on while the first layers, which need neither, use the processors.
+        for name in layers:
+            if name not in reasons:
+                context.start_preparing(name, needs(name))
         for running in layers:
             if running in reasons:
                 log = context.logs / f"{running}.log"

@@ -16,7 +16,7 @@ from tools.testrun.report import Console, Item, Outcome, tail
 PREPARATIONS: Mapping[str, tuple[str, ...]] = {
     "binaries": ("tools.artifacts",),
     "bundle": ("tools.bundle",),
-    "images": ("lab", "images"),
+    "images": ("lab.images",),
 }
 PREPARATION_LIMIT_SECONDS = 1500.0
 
@@ -80,12 +80,17 @@ class Context:
         self.console.show(tail(log))
         return Item(name, Outcome.FAILED, seconds, detail)
 
-    async def prepare(self, layer: str, names: Sequence[str]) -> list[Item]:
-        """Make what the layer stands on, once per test run; the failed preparations come back."""
-        failed = []
+    def start_preparing(self, layer: str, names: Sequence[str]) -> None:
+        """Begin, in the background, what a layer will stand on; what has begun already is left alone."""
         for name in names:
             if name not in self._prepared:
                 self._prepared[name] = asyncio.create_task(self._prepare(layer, name))
+
+    async def prepare(self, layer: str, names: Sequence[str]) -> list[Item]:
+        """Wait for what the layer stands on, made once per test run; the failed preparations come back."""
+        self.start_preparing(layer, names)
+        failed = []
+        for name in names:
             item = await self._prepared[name]
             if item.outcome is Outcome.FAILED:
                 failed.append(item)

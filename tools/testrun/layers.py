@@ -83,9 +83,22 @@ LAYERS: Mapping[str, Layer] = {
     "integration": PytestLayer("integration", "tests/integration", 1200, needs=["binaries"]),
     "molecule": molecule.run,
     "site": PytestLayer(
-        "site", "tests/site", 2400, needs=["binaries", "bundle", "images"], options=["--timeout=900"]
+        "site",
+        "tests/site",
+        2400,
+        needs=molecule.NEEDS,
+        # Uncaptured: what the lab says belongs into the log as it happens.
+        options=["--timeout=1500", "--capture=no"],
     ),
 }
+
+
+def needs(name: str) -> Sequence[str]:
+    """What has to be prepared before a layer can run."""
+    layer = LAYERS[name]
+    if isinstance(layer, PytestLayer):
+        return layer.needs
+    return molecule.NEEDS if name == molecule.LAYER else ()
 
 
 async def run_layer(context: Context, name: str, arguments: Sequence[str]) -> LayerReport:

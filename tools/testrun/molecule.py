@@ -12,6 +12,7 @@ from tools.testrun.report import Item, LayerReport, Outcome
 
 LAYER = "molecule"
 WORKERS = 2
+NEEDS = ("binaries", "bundle", "images")
 SCENARIO_LIMIT_SECONDS = 900.0
 
 
@@ -41,7 +42,7 @@ async def run(context: Context, arguments: Sequence[str]) -> LayerReport:
     except LookupError as error:
         report.items.append(Item("choose scenarios", Outcome.FAILED, detail=str(error)))
         return report
-    failed = await context.prepare(LAYER, ["binaries", "bundle", "images"])
+    failed = await context.prepare(LAYER, NEEDS)
     if failed:
         report.items += failed
         return report
@@ -49,17 +50,17 @@ async def run(context: Context, arguments: Sequence[str]) -> LayerReport:
     for name in chosen:
         waiting.put_nowait(name)
 
-    async def worker(number: int) -> None:
+    async def worker() -> None:
         while not waiting.empty():
-            report.items.append(await _scenario(context, waiting.get_nowait(), number))
+            report.items.append(await _scenario(context, waiting.get_nowait()))
 
     async with asyncio.TaskGroup() as group:
-        for number in range(WORKERS):
-            group.create_task(worker(number))
+        for _ in range(WORKERS):
+            group.create_task(worker())
     return report
 
 
-async def _scenario(context: Context, name: str, worker: int) -> Item:
+async def _scenario(context: Context, name: str) -> Item:
     log = context.logs / LAYER / f"{name}.log"
     log.unlink(missing_ok=True)
     scratch = context.root / ".cache/molecule" / name
@@ -73,7 +74,5 @@ async def _scenario(context: Context, name: str, worker: int) -> Item:
         env={
             "MOLECULE_GLOB": "molecule/*/molecule.yml",
             "MOLECULE_EPHEMERAL_DIRECTORY": str(scratch),
-            # keeps the instances of scenarios that run at the same time apart
-            "MOLECULE_WORKER": str(worker),
         },
     )

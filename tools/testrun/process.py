@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.testrun.report import Console
 
 HEARTBEAT_SECONDS = 15.0
-GRACE_SECONDS = 20.0
+ENDINGS = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 TAIL_BYTES = 4096
 LINE_SHOWN = 140
 
@@ -90,11 +90,14 @@ def last_line_of(log: Path) -> str:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the program and everything in its group: first asked, then forced."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    """End the program and everything in its group: first asked, then forced.
+
+    Asked as Ctrl-C asks, because that is what lets pytest take its fixtures down and the lab tidy up.
+    """
+    for number, patience in ENDINGS:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
+            async with asyncio.timeout(patience):
                 await process.wait()
                 return
