@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import config, hosts, images
@@ -32,10 +32,10 @@ def stand_up(lab: config.Lab, say: Say) -> list[str]:
     # A container in any other state was left half-made by an interruption.
     hosts.remove([lab.container(host) for host in made if lab.container(host) in states])
     hosts.start([_host(lab, host, key) for host in made])
-    for host in started:
-        hosts.wait_until_booted(lab.container(host))
-    if made or started:
-        _write_known_hosts(lab)
+    # All of them, also those that run: an earlier `up` may have been interrupted while they booted.
+    with ThreadPoolExecutor(max_workers=len(config.HOSTS)) as pool:
+        list(pool.map(hosts.wait_until_booted, [lab.container(host) for host in config.HOSTS]))
+    _write_known_hosts(lab)
     for verb, names in (("booted", made), ("started again", started)):
         if names:
             say(f"{verb}: {', '.join(names)}")
@@ -68,7 +68,9 @@ def _write_known_hosts(lab: config.Lab) -> None:
             "exec", lab.container(host), "cat", "/etc/ssh/ssh_host_ed25519_key.pub"
         ).stdout.split()
         lines.append(f"{lab.address(host)},{host} {public[0]} {public[1]}\n")
-    (lab.state / "ssh" / "known_hosts").write_text("".join(lines), encoding="utf-8")
+    known, text = lab.state / "ssh" / "known_hosts", "".join(lines)
+    if not known.exists() or known.read_text(encoding="utf-8") != text:
+        known.write_text(text, encoding="utf-8")
 
 
 def ssh_command(lab: config.Lab, host: str, command: list[str]) -> list[str]:
@@ -80,21 +82,24 @@ def ssh_command(lab: config.Lab, host: str, command: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
+# What a host's control group holds, without file cache that the kernel gives back when it is needed.
+WORKING_SET = """
+cd /sys/fs/cgroup
+if [ -d memory ]; then
+    used=$(cat memory/memory.usage_in_bytes) stat=memory/memory.stat key=total_inactive_file
+else
+    used=$(cat memory.current) stat=memory.stat key=inactive_file
+fi
+echo $((used - $(awk -v key=$key '$1 == key {print $2}' $stat)))
+"""
+
+
 def memory(lab: config.Lab) -> dict[str, int]:
-    """Bytes that each running container of the lab holds, file cache included."""
+    """Bytes that each running container of the lab needs, by container name."""
     running = [name for name, state in hosts.containers(lab.label).items() if state == "running"]
-    if not running:
-        return {}
-    shown = podman("stats", "--no-stream", "--no-reset", "--format", "json", *running).stdout
-    return {item["name"]: _bytes(item["mem_usage"].split("/")[0].strip()) for item in json.loads(shown)}
-
-
-def _bytes(text: str) -> int:
-    units = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "B": 1}
-    for unit, factor in units.items():
-        if text.endswith(unit):
-            return int(float(text.removesuffix(unit)) * factor)
-    return 0
+    return {
+        name: int(podman("exec", "--user", "root", name, "sh", "-c", WORKING_SET).stdout) for name in running
+    }
 
 
 def tear_down(lab: config.Lab, say: Say) -> bool:
