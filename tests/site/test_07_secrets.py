@@ -1,10 +1,12 @@
 """After everything that happened, no secret of the lab lies where it must not; the folder's last tests."""
 
+import base64
 import json
 
 import pytest
 
 SHORTEST = 12
+HELD = "/run/composer-secrets"
 
 
 @pytest.fixture(scope="module")
@@ -16,24 +18,16 @@ def secrets(site, bearer) -> dict[str, str]:
             if path.is_file() and path.suffix not in (".crt", ".pub", ".json"):
                 found[str(path.relative_to(site.lab.state))] = path.read_text(encoding="utf-8").strip()
     for host in site.hosts:
-        listed = host.ask(
-            "cd /run/composer-secrets 2>/dev/null && for f in *; do echo $f; base64 -w0 $f; echo; done || :"
-        )
-        names = listed.splitlines()
-        found |= {
-            f"{host.name}: {name}": _decoded(value)
-            for name, value in zip(names[::2], names[1::2], strict=True)
-        }
+        listed = host.ask(f"for f in {HELD}/*; do test -f $f && echo $f $(base64 -w0 $f); done; true")
+        for line in listed.splitlines():
+            path, _, value = line.partition(" ")
+            found[f"{host.name}: {path}"] = base64.b64decode(value).decode("utf-8", "replace").strip()
+        identity = json.loads(host.run("cat /etc/composer-secrets/identity.json").stdout or "{}")
+        found[f"{host.name}: identity"] = identity.get("secret_id", "")
         found[f"{host.name}: host key"] = _body(host.ask("cat /etc/ssl/composer/host.key"))
     for path in (site.lab.state / "authority").glob("*.key"):
         found[path.name] = _body(path.read_text(encoding="utf-8"))
     return {name: value for name, value in found.items() if value}
-
-
-def _decoded(text: str) -> str:
-    import base64
-
-    return base64.b64decode(text).decode("utf-8", "replace").strip()
 
 
 def _body(pem: str) -> str:
