@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down lab-status lab-token lab-ssh setup test test-unit test-integration test-lint test-molecule test-site \
+.PHONY: help lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-lint test-molecule test-site \
         bench bundle build artifacts docs lock clean
 
 help: ## list the targets
@@ -25,6 +25,8 @@ lab-status: ## what of the lab is up
 	@$(if $(wildcard $(READY)),$(PYTHON),python3) -m lab status
 lab-token: setup ## print a user's token for the lab's front door
 	@$(PYTHON) -m lab token
+lab-metrics: setup ## print a lab host's metrics: make lab-metrics HOST=app1
+	@$(PYTHON) -m lab metrics $(HOST)
 lab-ssh: setup ## log in to a lab host: make lab-ssh HOST=app1
 	@$(PYTHON) -m lab ssh $(HOST)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import time
@@ -158,6 +159,12 @@ def containers(label: str) -> dict[str, str]:
     """The containers with a label `name=value`: name -> state."""
     listed = podman("ps", "--all", "--filter", f"label={label}", "--format", "json").stdout
     return {item["Names"][0]: item["State"] for item in json.loads(listed or "[]")}
+
+
+def generation(label: str) -> str:
+    """A short word that is another one as soon as any container with the label was made anew."""
+    ids = sorted(podman("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").stdout.split())
+    return hashlib.sha256(" ".join(ids).encode()).hexdigest()[:8]
 
 
 def used_addresses(network: str) -> set[str]:

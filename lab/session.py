@@ -22,6 +22,8 @@ from mcp.shared.exceptions import MCPError
 from lab import config
 from lab.problem import Problem
 
+Say = Callable[[str], None]
+
 USER = "teacher"
 ISSUER_ROLE = "composer"
 CALL_SECONDS = 120
@@ -83,7 +85,7 @@ def _password(lab: config.Lab) -> str:
     return (lab.state / "secrets" / f"user-{USER}").read_text(encoding="utf-8").strip()
 
 
-def act(lab: config.Lab, say: Callable[[str], None]) -> Lesson:
+def act(lab: config.Lab, say: Say, waiting: Say) -> Lesson:
     """Make the lesson and save its picture; a repetition returns the composition made the first time.
 
     Raises:
@@ -92,7 +94,7 @@ def act(lab: config.Lab, say: Callable[[str], None]) -> Lesson:
     bearer = token(lab)
     say(f"{USER} has a token of the secret server")
     try:
-        return asyncio.run(_act(lab, bearer, say))
+        return asyncio.run(_act(lab, bearer, say, waiting))
     except* (MCPError, OSError, httpx2.HTTPError, TimeoutError) as causes:
         raise _failed(causes.exceptions[0]) from None
 
@@ -109,7 +111,7 @@ def _failed(cause: BaseException) -> Problem:
     )
 
 
-async def _act(lab: config.Lab, bearer: str, say: Callable[[str], None]) -> Lesson:
+async def _act(lab: config.Lab, bearer: str, say: Say, waiting: Say) -> Lesson:
     context = ssl.create_default_context(cafile=str(lab.authority))
     headers = {"Authorization": f"Bearer {bearer}"}
     async with (
@@ -118,18 +120,26 @@ async def _act(lab: config.Lab, bearer: str, say: Callable[[str], None]) -> Less
     ):
         tools = await client.list_tools()
         say(f"connected to {lab.url}: {len(tools.tools)} tools")
-        made = await _call(client, "create_composition", lesson=LESSON, idempotency_key=IDEMPOTENCY_KEY)
+        made = await _call(
+            client, waiting, "create_composition", lesson=LESSON, idempotency_key=IDEMPOTENCY_KEY
+        )
         composition = made.structured_content or {}
         say(f"composition {str(composition.get('uid'))[:24]}… made")
-        seen = await _call(client, "preview_composition", uid=composition["uid"])
+        seen = await _call(client, waiting, "preview_composition", uid=composition["uid"])
     picture = lab.out / "preview.png"
     picture.write_bytes(_picture(seen))
     say(f"its preview is in {picture.name}, {picture.stat().st_size // 1024} KiB")
     return Lesson(uid=composition["uid"], url=composition["url"], picture=picture)
 
 
-async def _call(client: Client, tool: str, **arguments: Any) -> types.CallToolResult:
-    result = await client.call_tool(tool, arguments, read_timeout_seconds=CALL_SECONDS)
+async def _call(client: Client, waiting: Say, tool: str, **arguments: Any) -> types.CallToolResult:
+    async def on_progress(fraction: float, total: float | None, message: str | None) -> None:
+        waiting(f"{tool}: {message or 'working'} ({fraction / (total or 1):.0%})")
+
+    waiting(f"{tool}: accepted")
+    result = await client.call_tool(
+        tool, arguments, read_timeout_seconds=CALL_SECONDS, progress_callback=on_progress
+    )
     if result.is_error:
         text = " ".join(part.text for part in result.content if isinstance(part, types.TextContent))
         raise Problem(

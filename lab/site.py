@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import config
+from lab import config, hosts
 from lab.machine import PROJECT
 from lab.problem import Problem
 
@@ -55,7 +55,13 @@ def converge(lab: config.Lab, say: Callable[[str], None], waiting: Callable[[str
     lab.out.mkdir(parents=True, exist_ok=True)
     log_path = lab.out / "site.log"
     outcome = Outcome()
-    environment = {**os.environ, **lab.environment(), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    environment = {
+        **os.environ,
+        **lab.environment(),
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(_connections(lab)),
+    }
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "site.yml", "-i", "inventories/lab"]
     with log_path.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -81,6 +87,24 @@ def converge(lab: config.Lab, say: Callable[[str], None], waiting: Callable[[str
     if status != 0:
         raise _failed(status, log_path)
     return outcome
+
+
+def _connections(lab: config.Lab) -> Path:
+    """Where ssh keeps its connections: in another folder after hosts were made anew.
+
+    A kept connection to the host that had this address before would make the new one seem unreachable.
+    The path must be short, because the kernel limits it; the lab's own folder may lie too deep.
+    """
+    return forget_connections(lab) / f"{lab.name}-{hosts.generation(lab.label)}"
+
+
+def forget_connections(lab: config.Lab) -> Path:
+    """Remove the folders of kept connections that no process uses any more; return the folder they are in."""
+    parent = Path.home() / ".ansible" / "cp"
+    for old in parent.glob(f"{lab.name}-????????"):
+        if not any(old.iterdir()):
+            old.rmdir()
+    return parent
 
 
 def _failed(status: int, log: Path) -> Problem:

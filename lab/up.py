@@ -66,7 +66,7 @@ def _phases(lab: config.Lab, progress: Progress) -> Result:
         outcome = site.converge(lab, progress.say, progress.waiting)
         progress.say(", ".join(f"{host}: changed={count}" for host, count in sorted(outcome.changed.items())))
     with progress.phase("session", "a teacher makes a composition through the front door"):
-        lesson = session.act(lab, progress.say)
+        lesson = session.act(lab, progress.say, progress.waiting)
     return Result(made, outcome, lesson)
 
 
@@ -129,7 +129,7 @@ def _summary(lab: config.Lab, progress: Progress, result: Result) -> None:
         ("A user's token", f"make lab-token{suffix}"),
         ("The composition", result.lesson.url),
         ("Its picture", str(result.lesson.picture.relative_to(PROJECT))),
-        ("Metrics", f"python -m lab metrics [host]{suffix and '   with' + suffix}"),
+        ("Metrics", f"make lab-metrics HOST=app1{suffix}"),
         ("Log in to a host", f"make lab-ssh HOST=app1{suffix}"),
         ("What is up", f"make lab-status{suffix}"),
         ("Stop and remove", f"make lab-down{suffix}"),
