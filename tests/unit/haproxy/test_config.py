@@ -1,0 +1,119 @@
+"""What the rendered gateway configuration promises; `haproxy -c` and real calls are in molecule/haproxy."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from .conftest import Render
+
+CONFIG = "edge/etc/haproxy/haproxy.cfg.j2"
+
+
+def section(config: str, name: str) -> list[str]:
+    """The lines of one section, without comments."""
+    start = config.index(f"\n{name}\n")
+    lines = config[start + 1 :].splitlines()[1:]
+    body = []
+    for line in lines:
+        if line and not line.startswith((" ", "#")):
+            break
+        body.append(line.strip())
+    return [line for line in body if line and not line.startswith("#")]
+
+
+def position(lines: list[str], beginning: str) -> int:
+    """Where the first line with this beginning stands."""
+    return next(number for number, line in enumerate(lines) if line.startswith(beginning))
+
+
+def test_nothing_is_left_unrendered(config: str) -> None:
+    assert "{{" not in config and "{%" not in config
+
+
+def test_every_application_host_is_verified_by_its_own_name(config: str) -> None:
+    servers = [line for line in section(config, "backend composer") if line.startswith("server ")]
+    assert servers == [
+        "server app1 192.0.2.11:8101 sni str(app1) check-sni app1 verifyhost app1",
+        "server app2 192.0.2.12:8102 sni str(app2) check-sni app2 verifyhost app2",
+    ]
+    default = next(line for line in section(config, "backend composer") if line.startswith("default-server"))
+    assert "verify required" in default and "crt /etc/ssl/composer/host.crt" in default
+
+
+def test_a_call_is_repeated_only_when_nothing_of_it_was_sent(config: str) -> None:
+    retries = [line for line in config.splitlines() if "retry-on" in line]
+    assert [line.strip() for line in retries] == ["retry-on conn-failure"]
+
+
+def test_streams_are_passed_on_unbuffered(config: str) -> None:
+    assert "http-buffer-request" not in config and "compression" not in config
+    assert "option http-no-delay" in section(config, "backend composer")
+
+
+def test_the_algorithm_is_never_taken_from_the_token(config: str) -> None:
+    verifications = re.findall(r"jwt_verify\(([^,)]+),", config)
+    assert verifications and set(verifications) == {"ES256"}
+
+
+def test_no_rule_lets_a_call_pass_before_all_demands_are_checked(config: str) -> None:
+    lines = section(config, "frontend front_door")
+    last_demand = max(
+        n for n, line in enumerate(lines) if line.startswith("http-request set-var(txn.refusal)")
+    )
+    first_refusal = next(n for n, line in enumerate(lines) if "return status 401" in line)
+    assert last_demand < first_refusal < position(lines, "default_backend")
+    demands = set(re.findall(r"set-var\(txn\.refusal\) str\((\w+)\)", config))
+    answered = set(re.findall(r"if \{ var\(txn\.refusal\) -m str (\w+) \}", config))
+    assert demands == answered
+    assert not any(line.startswith(("use_backend", "http-request allow")) for line in lines)
+
+
+def test_a_claimed_correlation_id_is_replaced(config: str) -> None:
+    lines = section(config, "frontend front_door")
+    assert "http-request set-header X-Correlation-Id %[unique-id]" in lines
+    assert "http-after-response set-header X-Correlation-Id %[unique-id]" in lines
+
+
+def test_logs_hold_neither_query_nor_headers(config: str) -> None:
+    formats = re.findall(r"log-format '([^\n]*)'\n", config)
+    assert formats
+    for form in formats:
+        assert not re.search(r"%(\{[^}]*\})?(r|HU|HQ|hr|hs|hrl|hsl)\b|url|query|hdr|capture", form)
+
+
+def test_every_answer_of_the_gateway_is_json_with_a_remedy(config: str) -> None:
+    bodies = re.findall(r"content-type application/json string '(\{[^\n]*?\})'", config)
+    assert len(bodies) > 12
+    for body in bodies:
+        assert set(json.loads(body)) == {"code", "message", "remedy", "retryable"}
+
+
+def test_the_redirect_goes_to_the_site_not_to_the_claimed_host(config: str) -> None:
+    rule = "http-request redirect prefix https://composer.example.org code 308"
+    assert rule in section(config, "frontend plain")
+
+
+def test_metrics_are_only_behind_a_client_certificate(config: str) -> None:
+    operations = section(config, "frontend operations")
+    assert "verify required" in operations[0]
+    assert config.count("prometheus-exporter") == 1 and any(
+        "prometheus-exporter" in line for line in operations
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("haproxy_calls_per_minute", 7, "{ sc_http_req_rate(1) gt 7 }"),
+        ("haproxy_refusals_per_minute", 8, "{ sc_http_req_rate(0) gt 8 }"),
+        ("haproxy_max_body_bytes", 9, "{ req.body_size gt 9 }"),
+        ("haproxy_stream_timeout_seconds", 61, "timeout server 61s"),
+        ("haproxy_drain_seconds", 62, "hard-stop-after 62s"),
+        ("haproxy_server_port", 8102, "server app1 192.0.2.11:8102 "),
+    ],
+)
+def test_what_an_operator_sets_is_used(render: Render, variable: str, value: int, expected: str) -> None:
+    assert expected in render(CONFIG, **{variable: value})
