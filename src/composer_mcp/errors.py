@@ -35,11 +35,18 @@ class ErrorCode:
         return ComposerError(self, details)
 
 
-class _Details(dict[str, Any]):
-    """Fills a placeholder that nobody gave: an error must never fail while it is being told."""
+class _Unknown(str):
+    """Stands for a detail that nobody gave, whatever format is asked of it."""
 
-    def __missing__(self, key: str) -> str:
-        return f"({key} unknown)"
+    def __format__(self, _specification: str) -> str:
+        return str(self)
+
+
+class _Details(dict[str, Any]):
+    """The details of an error; a missing one is named, because an error must never fail while it is told."""
+
+    def __missing__(self, key: str) -> _Unknown:
+        return _Unknown(f"({key} unknown)")
 
 
 class ComposerError(Exception):

@@ -1,0 +1,109 @@
+"""The gate lets a request through exactly as it came, or says why not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from composer_mcp.errors import INVALID_TOKEN
+from composer_mcp.mcp.gate import Gate
+from composer_mcp.security import caller
+from composer_mcp.security.caller import Caller
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Verifier:
+    """Takes the token for a list of scopes."""
+
+    async def verify(self, token: str) -> Caller:
+        if token == "bad":
+            raise INVALID_TOKEN.error(reason='it says "no"')
+        return Caller("issuer", "ana", "school", frozenset(token.split("+")), 0)
+
+
+async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+    """Echo what came through the gate."""
+    body = await Request(scope, receive).body()
+    await JSONResponse({"tenant": caller.current.get().tenant, "size": len(body)})(scope, receive, send)
+
+
+def client() -> httpx.AsyncClient:
+    gate = Gate(behind, Verifier(), "https://composer.test/mcp", 1000)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["facts"] = {}
+        await gate(scope, receive, send)
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
+
+
+async def post(token: str, body: Any) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await client().post("/mcp", content=content, headers={"Authorization": f"Bearer {token}"})
+
+
+def call(tool: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}}
+
+
+async def test_the_body_arrives_whole() -> None:
+    got = await post("compositions:read", call("get_composition"))
+    assert got.json() == {"tenant": "school", "size": len(json.dumps(call("get_composition")))}
+
+
+async def test_a_missing_scope_is_named_in_the_challenge() -> None:
+    got = await post("compositions:read", call("update_composition"))
+    assert got.status_code == 403
+    assert 'scope="compositions:write"' in got.headers["WWW-Authenticate"]
+    assert got.json()["error"] == "insufficient_scope"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [call("get_composition"), call("create_composition")],
+        {"method": "tools/call", "params": {"name": "create_composition"}},
+    ],
+)
+async def test_a_tool_is_found_wherever_it_hides(body: Any) -> None:
+    assert (await post("compositions:read", body)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"not json", b"\xff\xfe", [], [1], {"method": "tools/call"}, call(7), call("no_such_tool")]
+)
+async def test_what_calls_no_tool_is_left_to_the_protocol(body: Any) -> None:
+    assert (await post("compositions:read", body)).status_code == 200
+
+
+async def test_a_challenge_cannot_be_broken_by_quotes() -> None:
+    challenge = (await post("bad", call("get_job"))).headers["WWW-Authenticate"]
+    assert challenge.count('"') % 2 == 0 and '"no"' not in challenge
+
+
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer "}])
+async def test_without_a_bearer_token_there_is_only_the_address_of_the_metadata(
+    header: dict[str, str],
+) -> None:
+    got = await client().post("/mcp", headers=header)
+    assert got.status_code == 401
+    assert got.headers["WWW-Authenticate"] == (
+        'Bearer resource_metadata="https://composer.test/.well-known/oauth-protected-resource/mcp"'
+    )
+
+
+async def test_a_large_body_is_refused_and_the_connection_closed() -> None:
+    got = await post("compositions:read", b"x" * 1001)
+    assert got.status_code == 413 and got.headers["Connection"] == "close"

@@ -1,0 +1,45 @@
+"""Every answer carries a correlation id, and none is given in plain text where encryption is required."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from composer_mcp.observability.access import AccessLog, correlation_id
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def answer(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse(correlation_id.get())
+
+
+def client(scheme: str = "http", *, require_tls: bool = False) -> httpx.AsyncClient:
+    app = AccessLog(Starlette(routes=[Route("/mcp", answer)]), require_tls=require_tls)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"{scheme}://server")
+
+
+async def test_the_edges_id_is_kept() -> None:
+    got = await client().get("/mcp", headers={"X-Correlation-Id": "edge-12345"})
+    assert got.text == got.headers["X-Correlation-Id"] == "edge-12345"
+
+
+@pytest.mark.parametrize("given", ["short", "x" * 129, "with space 1", 'quote"12345', "línea-12345"])
+async def test_an_id_that_could_do_harm_is_replaced(given: str) -> None:
+    got = await client().get("/mcp", headers={"X-Correlation-Id": given.encode()})
+    assert got.headers["X-Correlation-Id"] != given
+    assert len(got.text) == 32
+
+
+async def test_plain_text_is_refused_where_encryption_is_required() -> None:
+    assert (await client("http", require_tls=True).get("/mcp")).status_code == 400
+    assert (await client("https", require_tls=True).get("/mcp")).status_code == 200
