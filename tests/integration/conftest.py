@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from .composer_fixtures import bench, chromium, standin, standin_process
 from .support.authority import Authority
 from .support.installation import PUBLIC_URL, Platform
 from .support.issuer import Issuer
 from .support.postgres import Postgres
 
+__all__ = ["bench", "chromium", "standin", "standin_process"]
 _numbers = itertools.count(1)
 
 
