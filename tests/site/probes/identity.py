@@ -1,16 +1,16 @@
-"""Runs on a lab host: logs in to OpenBao with the identity on standard input and tells what it may read, as JSON.
+"""Runs on a lab host: logs in to OpenBao with an identity and tells what it may read, as JSON.
 
 python3 identity.py PATH … < identity.json
 """
 
 import json
 import sys
+from pathlib import Path
 
 import hvac
 from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest
 
-with open("/etc/composer-secrets/fetch.json", encoding="utf-8") as file:
-    server = json.load(file)
+server = json.loads(Path("/etc/composer-secrets/fetch.json").read_text(encoding="utf-8"))
 identity = json.load(sys.stdin)
 client = hvac.Client(url=server["url"], verify=server["authority"], timeout=10)
 try:
