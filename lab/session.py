@@ -70,7 +70,7 @@ def token(lab: config.Lab) -> str:
     try:
         client = hvac.Client(url=address, verify=str(lab.authority), timeout=15)
         client.auth.userpass.login(username=USER, password=_password(lab))
-        answer = client.read(f"identity/oidc/token/{ISSUER_ROLE}")
+        answer = client.secrets.identity.generate_signed_id_token(name=ISSUER_ROLE)
         return str(answer["data"]["token"])
     except (OSError, requests.RequestException, VaultError, KeyError, TypeError) as cause:
         raise Problem(
@@ -133,8 +133,8 @@ async def _act(lab: config.Lab, bearer: str, say: Say, waiting: Say) -> Lesson:
 
 
 async def _call(client: Client, waiting: Say, tool: str, **arguments: Any) -> types.CallToolResult:
-    async def on_progress(fraction: float, total: float | None, message: str | None) -> None:
-        waiting(f"{tool}: {message or 'working'} ({fraction / (total or 1):.0%})")
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        waiting(f"{tool}: {message or 'working'} ({progress / (total or 1):.0%})")
 
     waiting(f"{tool}: accepted")
     result = await client.call_tool(
