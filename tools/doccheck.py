@@ -102,6 +102,21 @@ def unlisted_decisions() -> Iterator[Complaint]:
             yield Complaint(index, f"does not link to {page.name}")
 
 
+def stale_errors() -> Iterator[Complaint]:
+    """The error reference differs from the table that the server uses."""
+    page = ROOT / "docs/errors.md"
+    table = subprocess.run(
+        [sys.executable, "-m", "composer_mcp.errors"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout.strip()
+    if not page.exists() or table not in page.read_text(encoding="utf-8"):
+        yield Complaint(page, "is not what `python -m composer_mcp.errors` prints now")
+
+
 def make_targets() -> set[str]:
     """The names that the Makefile can make."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -122,7 +137,7 @@ def complaints(pages: Iterable[Path]) -> Iterator[Complaint]:
 def main() -> int:
     """Print what is wrong; the exit code says whether anything is."""
     pages = documents()
-    found = list(complaints(pages))
+    found = [*complaints(pages), *stale_errors()]
     for complaint in found:
         print(complaint)
     print(f"{len(pages)} documents, {len(found)} complaints")
