@@ -164,7 +164,7 @@ def test_guessing_tokens_is_slowed_down_without_harm_to_good_callers(host: Any) 
 
 
 def test_a_body_is_limited_and_must_declare_its_size(host: Any) -> None:
-    host.check_output("head -c 3000000 /dev/zero > /tmp/large && head -c 1500000 /dev/zero > /tmp/fitting")
+    host.check_output("head -c 3000000 /dev/zero > /tmp/large && head -c 900000 /dev/zero > /tmp/fitting")
     too_large = get(
         host, "/mcp", f"-H 'Authorization: Bearer {token(host)}' -H Expect: --data-binary @/tmp/large"
     )
