@@ -15,7 +15,12 @@ def scrape(host: Any, neighbour: Any, options: str, scheme: str = "https") -> An
 def test_an_observer_with_a_certificate_reads_the_metrics(host: Any, neighbour: Any) -> None:
     answer = scrape(host, neighbour, CERTIFICATE)
     assert answer.succeeded, answer.stderr
-    for metric in ("node_memory_MemAvailable_bytes", "node_cpu_seconds_total", "node_filesystem_avail_bytes"):
+    for metric in (
+        "node_memory_MemAvailable_bytes",
+        "node_cpu_seconds_total",
+        "node_filesystem_avail_bytes",
+        "node_timex_sync_status",
+    ):
         assert f"\n{metric}" in answer.stdout
 
 
