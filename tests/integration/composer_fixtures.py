@@ -167,17 +167,37 @@ class Chromium:
         return BrowserSettings(**values | changes)
 
     def processes(self) -> list[int]:
-        """Ids of the browser processes that have this folder on their command line."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    command = (entry / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                if b"--user-data-dir=" + bytes(self.folder) in command and b"--type=" not in command:
-                    found.append(int(entry.name))
-        return found
+        """Ids of the browsers' main processes; Debian starts each from a shell that stays."""
+        ours = {
+            process: parent
+            for process, parent, command in _process_table()
+            if b"--user-data-dir=" + bytes(self.folder) in command
+        }
+        shells = set(ours.values())
+        return [process for process in ours if process not in shells]
+
+    def is_confined(self) -> bool:
+        """Whether there are renderers and all of them are under a system call filter."""
+        family = set(self.processes())
+        table = sorted(_process_table())
+        renderers = []
+        for process, parent, command in table:
+            if parent in family:
+                family.add(process)
+                if b"--type=renderer" in command:
+                    renderers.append(Path(f"/proc/{process}/status").read_text())
+        return bool(renderers) and all("Seccomp:\t2" in status for status in renderers)
+
+
+def _process_table() -> Iterator[tuple[int, int, bytes]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            yield int(entry.name), parent, command
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 async def serve(settings: Settings, credentials: Credentials) -> None:
     """Run a worker with a real browser until SIGTERM or SIGINT; jobs under way are finished first."""
     from composer_mcp.browser.pool import BrowserPool
+    from composer_mcp.composer import editor
     from composer_mcp.composer.api import ComposerApi
     from composer_mcp.jobs import handlers
 
@@ -40,7 +41,7 @@ async def serve(settings: Settings, credentials: Credentials) -> None:
     token = credentials.read("composer-token")
     project_key = credentials.read("composer-project-key")
     async with (
-        BrowserPool(browser) as browsers,
+        BrowserPool(browser, editor.hosts(settings.composer)) as browsers,
         ComposerApi(settings.composer, token, project_key) as composer,
     ):
         artifacts = ArtifactStore.open(settings.object_store, credentials)

@@ -1,0 +1,222 @@
+"""The browser pool: fresh contexts, no way out but to the allowed hosts, a new browser when one is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+import pytest
+from playwright.async_api import Error as PlaywrightError
+
+from composer_mcp.browser.pool import BrowserPool
+from composer_mcp.composition.lesson import Lesson
+from composer_mcp.errors import ComposerError
+from composer_mcp.jobs import handlers
+from composer_mcp.jobs.requests import CompositionSaved, CreateComposition, Preview, PreviewComposition
+
+from .composer_fixtures import Bench, Chromium
+from .support.authority import Authority
+
+pytestmark = pytest.mark.anyio
+HERE, ELSEWHERE = "localhost", "127.0.0.1"
+
+
+class Site:
+    """A site with two names, a redirect from one to the other, and a file to download."""
+
+    def __init__(self, authority: Authority) -> None:
+        certificate, key = authority.issue("site")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        seen = self.seen = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                host = self.headers["Host"]
+                seen.append(host.split(":")[0] + self.path)
+                if self.path == "/away":
+                    self.send_response(302)
+                    self.send_header("Location", f"https://{ELSEWHERE}:{host.split(':')[1]}/secret")
+                else:
+                    self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                if self.path == "/file":
+                    self.send_header("Content-Disposition", "attachment; filename=file.bin")
+                self.end_headers()
+                self.wfile.write(b"<title>here</title><p>A page</p>")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def address(self, path: str = "/", host: str = HERE) -> str:
+        return f"https://{host}:{self.port}{path}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def site(authority: Authority) -> Iterator[Site]:
+    site = Site(authority)
+    yield site
+    site.stop()
+
+
+@pytest.mark.parametrize("way", ["address", "redirect", "picture", "script", "frame", "plain http", "popup"])
+async def test_a_page_reaches_no_other_host(chromium: Chromium, site: Site, way: str) -> None:
+    other = site.address("/secret", ELSEWHERE)
+    async with BrowserPool(chromium.settings(), [HERE]) as pool, pool.lease() as lease:
+        page = lease.page
+        match way:
+            case "address":
+                with pytest.raises(PlaywrightError):
+                    await page.goto(other)
+            case "redirect":
+                with pytest.raises(PlaywrightError):
+                    await page.goto(site.address("/away"))
+            case "plain http":
+                with pytest.raises(PlaywrightError):
+                    await page.goto(f"http://{HERE}:{site.port}/secret")
+            case "popup":
+                await page.goto(site.address())
+                async with page.expect_popup() as opened:
+                    await page.evaluate("address => void window.open(address)", other)
+                await (await opened.value).wait_for_load_state()
+            case "script":
+                await page.goto(site.address())
+                failed = await page.evaluate(
+                    "a => fetch(a, {mode: 'no-cors'}).then(() => '', e => `${e}`)", other
+                )
+                assert "Failed to fetch" in failed
+            case _:
+                await page.goto(site.address())
+                tag = {"picture": "img", "frame": "iframe"}[way]
+                await page.evaluate(
+                    "([tag, address]) => new Promise(done => { const e = document.createElement(tag);"
+                    " e.onload = e.onerror = done; e.src = address; document.body.append(e); })",
+                    [tag, other],
+                )
+    assert not [each for each in site.seen if each.endswith("/secret")]
+    assert any(ELSEWHERE in text or "http:" in text or "ERR_NAME" in text for text in lease.network_errors)
+
+
+async def test_every_lease_begins_with_nothing(chromium: Chromium, site: Site) -> None:
+    async with BrowserPool(chromium.settings(), [HERE]) as pool:
+        async with pool.lease() as first:
+            await first.page.goto(site.address())
+            await first.page.evaluate("localStorage.setItem('who', 'first'); document.cookie = 'who=first'")
+        async with pool.lease() as second:
+            await second.page.goto(site.address())
+            left = await second.page.evaluate("[localStorage.getItem('who'), document.cookie]")
+    assert left == [None, ""]
+
+
+async def test_downloads_are_refused(chromium: Chromium, site: Site) -> None:
+    async with BrowserPool(chromium.settings(), [HERE]) as pool, pool.lease() as lease:
+        async with lease.page.expect_download() as started:
+            with pytest.raises(PlaywrightError):
+                await lease.page.goto(site.address("/file"))
+        assert await (await started.value).failure() is not None
+        assert "download refused" in " ".join(lease.network_errors)
+
+
+async def test_the_next_lease_after_a_crash_has_a_new_browser(chromium: Chromium, site: Site) -> None:
+    async with BrowserPool(chromium.settings(), [HERE]) as pool:
+        with pytest.raises(PlaywrightError):
+            async with pool.lease() as lease:
+                (before,) = chromium.processes()
+                os.kill(before, signal.SIGKILL)
+                await lease.page.goto(site.address())
+        async with pool.lease() as lease:
+            await lease.page.goto(site.address())
+            assert await lease.page.title() == "here"
+        assert chromium.processes() != [before]
+
+
+async def test_a_preview_survives_the_death_of_its_browser(bench: Bench, chromium: Chromium) -> None:
+    lesson = Lesson.model_validate({"title": f"Aula {uuid4()}", "elements": [{"type": "text", "text": "Oi"}]})
+    async with bench.work() as work:
+        saved = await handlers.run(CreateComposition(lesson=lesson), work)
+        assert isinstance(saved, CompositionSaved)
+        killed = []
+
+        async def killing(fraction: float, message: str) -> None:
+            await bench.story(fraction, message)
+            if message.startswith("Opening") and not killed:
+                killed.extend(chromium.processes())
+                os.kill(killed[0], signal.SIGKILL)
+
+        object.__setattr__(work, "progress", killing)
+        preview = await handlers.run(PreviewComposition(uid=saved.uid), work)
+    assert isinstance(preview, Preview) and preview.composition_loaded
+    assert "The browser failed; starting another one" in bench.story
+
+
+async def test_a_worn_browser_is_replaced_without_refusing_or_disturbing_anybody(
+    chromium: Chromium, site: Site
+) -> None:
+    settings = chromium.settings(recycle_after_leases=2, concurrency=4)
+    served = []
+
+    async def use(pool: BrowserPool) -> None:
+        async with pool.lease() as lease:
+            await lease.page.goto(site.address())
+            served.append(await lease.page.title())
+
+    async with BrowserPool(settings, [HERE]) as pool:
+        async with pool.lease() as long:
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(use, pool)
+            # Its browser was retired long ago, and lives until this lease ends.
+            await long.page.goto(site.address())
+        assert pool.is_healthy
+    assert served == ["here"] * 8
+    assert chromium.processes() == []
+
+
+async def test_no_more_contexts_than_configured(chromium: Chromium) -> None:
+    settings = chromium.settings(concurrency=1, lease_wait_seconds=0.2)
+    async with BrowserPool(settings) as pool, pool.lease():
+        with pytest.raises(ComposerError) as raised:
+            async with pool.lease():
+                pass
+    assert "all 1 contexts were in use" in raised.value.sentence
+
+
+async def test_a_browser_that_does_not_start_is_reported(chromium: Chromium, tmp_path: Path) -> None:
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\necho no display >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(ComposerError) as raised:
+        async with BrowserPool(chromium.settings(executable=broken)):
+            pass
+    assert raised.value.code.code == "browser_unavailable"
+    assert "does not start" in raised.value.sentence
+
+
+async def test_nothing_is_left_behind(chromium: Chromium, site: Site) -> None:
+    async with BrowserPool(chromium.settings(), [HERE]) as pool, pool.lease() as lease:
+        await lease.page.goto(site.address())
+        assert list(chromium.folder.glob("composer-browser-*"))
+    assert not list(chromium.folder.glob("composer-browser-*"))
+    assert chromium.processes() == []
+
+
+async def test_the_sandbox_is_on(chromium: Chromium, site: Site) -> None:
+    async with BrowserPool(chromium.settings(), [HERE]) as pool, pool.lease() as lease:
+        await lease.page.goto(site.address())
+        assert chromium.is_confined()
