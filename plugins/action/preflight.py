@@ -8,6 +8,8 @@ Documentation: `plugins/modules/preflight.py`. The judgements: `plugins/plugin_u
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,24 @@ from ansible_collections.euconquisto.composer.plugins.plugin_utils.inspection im
 )
 
 # Undefined now, defined once the hosts have been reached.
-KNOWN_LATER = ("ansible_facts", "ansible_local")
+KNOWN_LATER = re.compile(r"\bansible_facts\b|\bansible_local\b|'__\w+'")
+NOISE = re.compile(r"^Error rendering template: ")
+
+
+def _told(error: Exception) -> str:
+    return NOISE.sub("", str(error).splitlines()[0]).rstrip(".")
+
+
+def _of_roles(composition: Composition, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of a host as its roles see them, weakest first."""
+    roles = composition.roles_of(own["group_names"])
+    scope: dict[str, Any] = {}
+    for role in roles:
+        scope.update(composition.defaults(role))
+    scope.update(own)
+    for role in roles:
+        scope.update(composition.vars(role))
+    return scope
 
 
 class ActionModule(ActionBase):
@@ -43,7 +62,7 @@ class ActionModule(ActionBase):
         complaints: dict[str, list[str]] = {}
         for host in groups["all"]:
             own = hostvars.raw_get(host)
-            evaluate = self._evaluator({**own, "hostvars": hostvars})
+            evaluate = self._evaluator({**_of_roles(composition, own), "hostvars": hostvars})
             for complaint in [
                 *unknown_variables(composition, sorted(own)),
                 *wrong_values(composition, own["group_names"], own, evaluate),
@@ -53,7 +72,7 @@ class ActionModule(ActionBase):
         for complaint, hosts in complaints.items():
             where = "every host" if len(hosts) == len(groups["all"]) else ", ".join(hosts)
             told.append(f"{complaint} [{where}]")
-        result.update(changed=False, complaints=told)
+        result.update(changed=False)
         if told:
             problems = "problem" if len(told) == 1 else "problems"
             result.update(
@@ -74,12 +93,11 @@ class ActionModule(ActionBase):
             try:
                 return templar.template(scope[name])
             except AnsibleUndefinedVariable as error:
-                reason = str(error).splitlines()[0]
-                if any(word in reason for word in KNOWN_LATER):
+                if KNOWN_LATER.search(str(error)):
                     return LATER
-                raise LookupError(reason.rstrip(".")) from error
+                raise LookupError(_told(error)) from error
             except AnsibleError as error:
-                raise LookupError(str(error).splitlines()[0].rstrip(".")) from error
+                raise LookupError(_told(error)) from error
 
         return evaluate
 

@@ -32,9 +32,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-complaints:
-  description: The problems found.
-  returned: always
-  type: list
-  elements: str
+msg:
+  description: All problems found, one a line.
+  returned: failure
+  type: str
 """

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ from ansible_collections.euconquisto.composer.plugins.plugin_utils.composition i
 # and returns LATER when it needs something that only exists once the host has been reached.
 Evaluate = Callable[[str], Any]
 LATER = object()
+
+# What the example inventories contain in place of a secret.
+PLACEHOLDER = "replace-me"
+MARKUP = re.compile(r"\b[A-Z]\(([^)]*)\)")
+NOISE = re.compile(r": <class '[^']*'> cannot be converted to a \w+")
 
 
 def missing_groups(composition: Composition, groups: Iterable[str]) -> list[str]:
@@ -56,36 +62,55 @@ def unknown_variables(composition: Composition, names: Iterable[str]) -> list[st
 def wrong_values(
     composition: Composition, group_names: Iterable[str], present: Iterable[str], evaluate: Evaluate
 ) -> list[str]:
-    """One complaint for each variable of this host that is missing, undefined inside, or of a wrong type."""
+    """One complaint for each variable of this host that is missing, undefined inside, or of a wrong type.
+
+    `present` are the names that the inventory sets; where it does not, the role's default is evaluated.
+    """
+    roles = composition.roles_of(group_names)
     options: dict[str, Mapping[str, Any]] = dict(composition.variables)
-    for role in composition.roles_of(group_names):
+    defaults: set[str] = set()
+    for role in roles:
         options.update(composition.options(role))
+        defaults.update(composition.defaults(role))
     present = set(present)
-    return [
-        complaint
-        for name, option in options.items()
-        for complaint in _check(name, option, name in present, evaluate)
-    ]
+    complaints = []
+    for name, option in options.items():
+        expected = f"Expected: {_expectation(option)}"
+        if name in present or (name in defaults and not option.get("required")):
+            complaint = _check(name, option, evaluate)
+        elif option.get("required"):
+            complaint = "not set, and there is no default"
+        else:
+            continue
+        if complaint:
+            origin = "" if name in present else " (its default)"
+            complaints.append(f"{name}{origin}: {complaint}. {expected}")
+    return complaints
 
 
-def _check(name: str, option: Mapping[str, Any], is_set: bool, evaluate: Evaluate) -> list[str]:
-    expected = f"Expected: {_expectation(option)}"
-    if not is_set:
-        return [f"{name}: not set, and there is no default. {expected}"] if option.get("required") else []
+def _check(name: str, option: Mapping[str, Any], evaluate: Evaluate) -> str | None:
     try:
         value = evaluate(name)
     except LookupError as reason:
-        return [f"{name}: cannot be evaluated: {reason.args[0]}. {expected}"]
+        return f"cannot be evaluated: {reason.args[0]}"
     if value is LATER:
-        return []
-    checked = ArgumentSpecValidator({name: dict(option)}).validate(
-        {name: value}, validate_role_argument_spec=True
-    )
+        return None
+    if PLACEHOLDER in str(value):
+        return f"still contains the placeholder of the example ({PLACEHOLDER}…)"
+    validator = ArgumentSpecValidator({name: dict(option)})
+    checked = validator.validate({name: value}, validate_role_argument_spec=True)
     if not checked.error_messages:
-        return []
+        return None
     # The validator quotes the value that it dislikes.
-    said = "has a wrong value (not shown)" if option.get("no_log") else "; ".join(checked.error_messages)
-    return [f"{name}: {said}. {expected}"]
+    if option.get("no_log"):
+        return f"is of type {_kind(value)}, or a part of it is wrong (its value is not shown)"
+    return NOISE.sub("", "; ".join(checked.error_messages)).rstrip(".")
+
+
+def _kind(value: object) -> str:
+    return next(
+        (kind.__name__ for kind in (bool, int, float, str, list, dict) if isinstance(value, kind)), "unknown"
+    )
 
 
 def _expectation(option: Mapping[str, Any]) -> str:
@@ -96,4 +121,4 @@ def _expectation(option: Mapping[str, Any]) -> str:
         kind += f", one of {', '.join(map(str, option['choices']))}"
     description = option.get("description", "")
     first = description if isinstance(description, str) else str(description[0])
-    return f"{kind}. {first.strip()}"
+    return MARKUP.sub(r"\1", f"{kind}. {first.strip()}")
