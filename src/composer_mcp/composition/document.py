@@ -44,10 +44,10 @@ class InvalidDocument(ValueError):
 class Metadata(Part):
     """Title and what else is said about the composition as a whole."""
 
-    title: str = "Sem título"
-    description: str = ""
-    thumb: str | None = None
-    tags: list[JsonValue] = Field(default_factory=list)
+    title: str | None = "Sem título"
+    description: str | None = ""
+    thumb: JsonValue = None
+    tags: JsonValue = Field(default_factory=list)
     # Wanted by one source, absent from captured files: written, never demanded.
     category: JsonValue = ""
     duration: JsonValue = None
@@ -94,7 +94,7 @@ class Document(Part):
     @property
     def title(self) -> str:
         """The composition's title."""
-        return self.metadata.title
+        return self.metadata.title or ""
 
     @property
     def widget_ids(self) -> list[str]:
