@@ -249,7 +249,7 @@ JOB_TIMEOUT = ErrorCode(
 STORE_UNAVAILABLE = ErrorCode(
     "store_unavailable",
     status=503,
-    sentence="The server's own {store} cannot be reached. {state}",
+    sentence="The server's own {store} does not answer as it should. {state}",
     remedy="Repeat the call with the same idempotency key in a few seconds.",
     retryable=True,
 )

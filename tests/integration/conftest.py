@@ -12,9 +12,13 @@ from .composer_fixtures import bench, chromium, standin, standin_process
 from .support.authority import Authority
 from .support.installation import PUBLIC_URL, Platform
 from .support.issuer import Issuer
+from .support.openbao import OpenBao
 from .support.postgres import Postgres
+from .support.seaweed import Seaweed
 
 __all__ = ["bench", "chromium", "standin", "standin_process"]
+__all__ = ["bench", "chromium", "standin", "standin_process"]
+
 _numbers = itertools.count(1)
 
 
@@ -51,3 +55,17 @@ def platform(tmp_path: Path, postgres: Postgres, issuer: Issuer, authority: Auth
     yield platform
     platform.stop()
     postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def openbao(authority: Authority) -> Iterator[OpenBao]:
+    server = OpenBao(authority, PUBLIC_URL)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def seaweed(authority: Authority) -> Iterator[Seaweed]:
+    server = Seaweed(authority)
+    yield server
+    server.close()

@@ -125,7 +125,7 @@ async def test_a_retryable_failure_is_tried_again_under_the_same_key(platform: P
 
 
 async def test_a_full_queue_refuses_with_a_time_to_come_back(platform: Platform) -> None:
-    platform.configure("[queue]\nper_tenant_limit = 3")
+    platform.configure(queue={"per_tenant_limit": 3})
     platform.start_web()
     results: list[Any] = []
     async with anyio.create_task_group() as group:
@@ -227,7 +227,7 @@ async def test_a_restart_of_the_database_is_survived(platform: Platform) -> None
 
 
 async def test_a_job_that_kills_its_workers_is_given_up(platform: Platform) -> None:
-    platform.configure("[worker]\nattempt_limit = 2")
+    platform.configure(worker={"attempt_limit": 2})
     platform.start_web()
     uid = platform.hold("poison")
     results: list[Any] = []

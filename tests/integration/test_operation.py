@@ -42,7 +42,7 @@ def test_an_edited_migration_is_refused(platform: Platform) -> None:
 
 
 def test_an_unknown_key_stops_every_command_with_its_name(platform: Platform) -> None:
-    platform.configure("[wrker]\nconcurrency = 2")
+    platform.configure(wrker={"concurrency": 2})
     for command in ("serve", "worker", "migrate", "check"):
         refused = run(platform, command)
         assert refused.returncode == 2
@@ -94,7 +94,7 @@ async def test_a_stop_lets_calls_under_way_finish(platform: Platform) -> None:
 
 @pytest.mark.anyio
 async def test_metrics_of_web_and_workers_are_on_one_page(platform: Platform) -> None:
-    platform.configure(f'[metrics]\ndirectory = "{platform.folder}/metrics"')
+    platform.configure(metrics={"directory": platform.folder / "metrics"})
     platform.start_web()
     platform.start_tame_worker()
     async with platform.client() as client:

@@ -56,32 +56,35 @@ class Platform:
         self.configure()
         self.run("migrate")
 
-    def configure(self, extra: str = "") -> None:
-        """Write the configuration; ``extra`` is appended."""
-        self.config.write_text(f"""
-            public_url = "{PUBLIC_URL}"
-            allowed_hosts = ["127.0.0.1:{self.port}", "localhost:{self.port}"]
-            [web]
-            workers = 1
-            drain_file = "{self.drain_file}"
-            [database]
-            hosts = ["localhost:{self.postgres.port}"]
-            name = "{self.database}"
-            authority = "{self.postgres.authority}"
-            [object_store]
-            url = "file://{self.folder}/artifacts"
-            [[issuers]]
-            issuer = "{self.issuer.url}"
-            jwks_url = "{self.issuer.url}/keys"
-            authority = "{self.issuer.authority}"
-            audience = "{PUBLIC_URL}"
-            [composer]
-            project_uid = "project"
-            connector_uid = "connector"
-            [log]
-            level = "info"
-            {extra}
-        """)
+    def configure(self, **sections: dict[str, Any]) -> None:
+        """Write the configuration; ``sections`` add to the usual one."""
+        usual: dict[str, dict[str, Any]] = {
+            "web": {"workers": 1, "drain_file": self.drain_file},
+            "database": {
+                "hosts": [f"localhost:{self.postgres.port}"],
+                "name": self.database,
+                "authority": self.postgres.authority,
+            },
+            "object_store": {"url": f"file://{self.folder}/artifacts"},
+            "composer": {"project_uid": "project", "connector_uid": "connector"},
+        }
+        issuer = sections.pop("issuer", None) or {
+            "issuer": self.issuer.url,
+            "jwks_url": f"{self.issuer.url}/keys",
+            "authority": self.issuer.authority,
+            "audience": PUBLIC_URL,
+        }
+        lines = [
+            f"public_url = {_toml(PUBLIC_URL)}",
+            f"allowed_hosts = {_toml([f'127.0.0.1:{self.port}', f'localhost:{self.port}'])}",
+            "[[issuers]]",
+            *(f"{name} = {_toml(value)}" for name, value in issuer.items()),
+        ]
+        for section in usual | sections:
+            lines.append(f"[{section}]")
+            values = usual.get(section, {}) | sections.get(section, {})
+            lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
+        self.config.write_text("\n".join(lines) + "\n")
 
     @property
     def settings(self) -> Settings:
@@ -107,6 +110,10 @@ class Platform:
         """Start the web without encryption and wait until it answers."""
         bind = f"127.0.0.1:{self.port}"
         return self.start(self.command("serve", "--plain-text", "--bind", bind), "ASGI server listening")
+
+    def start_worker(self) -> Process:
+        """Start a real worker with a browser."""
+        return self.start(self.command("worker"), "worker.ready")
 
     def start_tame_worker(self) -> Process:
         """Start a worker that does tame work (see ``tame_worker``)."""
@@ -147,6 +154,11 @@ class Platform:
             process.stop()
         for descriptor in self._gates.values():
             os.close(descriptor)
+
+
+def _toml(value: Any) -> str:
+    """Write one value; JSON's notation of texts, numbers and lists is TOML's too."""
+    return json.dumps(value, default=str)
 
 
 def error_of(result: CallToolResult) -> dict[str, Any]:

@@ -72,6 +72,12 @@ class Process:
             pass
         return self._process.wait(max(0.1, deadline - time.monotonic()))
 
+    def kill(self) -> None:
+        """End the child without asking."""
+        self._process.kill()
+        self._process.wait(10)
+        self._selector.close()
+
     def stop(self) -> None:
         """End the child however it takes."""
         if self._process.poll() is None:
@@ -84,10 +90,17 @@ class Process:
         self._selector.close()
 
 
-def run(command: list[str], *, user: str | None = None, seconds: float = 60) -> str:
+def run(command: list[str], *, user: str | None = None, seconds: float = 60, say: str = "") -> str:
     """Run a command to its end and return what it said; fail with it if it fails."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds, user=user, check=False, cwd=Path("/")
+        command,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        user=user,
+        check=False,
+        cwd=Path("/"),
+        input=say,
     )
     assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
     return done.stdout
