@@ -53,7 +53,8 @@ def _run(chosen: argparse.Namespace, lab: config.Lab) -> int:
     if chosen.command == "status":
         from lab import status
 
-        return status.show(lab)
+        status.show(lab)
+        return 0
     return _down(lab, chosen.images)
 
 
