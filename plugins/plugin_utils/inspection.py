@@ -83,7 +83,7 @@ def wrong_values(
         else:
             continue
         if complaint:
-            origin = "" if name in present else " (its default)"
+            origin = " (its default)" if name in defaults - present else ""
             complaints.append(f"{name}{origin}: {complaint}. {expected}")
     return complaints
 
