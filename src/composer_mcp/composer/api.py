@@ -82,13 +82,20 @@ def trust(settings: ComposerSettings) -> ssl.SSLContext:
 class ComposerApi:
     """A client for one project; use it as an async context manager."""
 
-    def __init__(self, settings: ComposerSettings, token: SecretStr, project_key: SecretStr) -> None:
+    def __init__(
+        self,
+        settings: ComposerSettings,
+        token: SecretStr,
+        project_key: SecretStr,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.settings = settings
         self.token = token
         self._project_key = project_key
         self._http = httpx.AsyncClient(
             base_url=settings.api_url,
             verify=trust(settings),
+            transport=transport,
             timeout=httpx.Timeout(settings.request_timeout_seconds, connect=settings.connect_timeout_seconds),
             # A redirect could carry the token to another host.
             follow_redirects=False,
