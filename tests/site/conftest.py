@@ -45,4 +45,10 @@ def standing(site: Site) -> Iterator[Standing]:
 @pytest.fixture(scope="session")
 def bearer(site: Site, standing: Standing) -> str:
     """A teacher's token."""
-    return site.token()
+    return site.token("teacher")
+
+
+@pytest.fixture(scope="session")
+def reader(site: Site, standing: Standing) -> str:
+    """A token of somebody of another school who may only look."""
+    return site.token("reader")

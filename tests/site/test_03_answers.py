@@ -55,6 +55,18 @@ def test_a_missing_scope_is_answered_with_403_that_names_it(site, reader):
     assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
 
 
+def test_another_tenant_does_not_see_the_job(site, bearer, reader):
+    key = uuid.uuid4().hex
+    made = site.call(bearer, "create_composition", lesson=lesson(f"tenants {key}"), idempotency_key=key)
+    assert not made.is_error, said(made)
+    job = site.jobs(f"select id from job where idempotency_key = '{key}'")
+    own = site.call(bearer, "get_job", job_id=job)
+    assert own.structured_content["state"] == "succeeded"
+    other = site.call(reader, "get_job", job_id=job)
+    assert other.is_error
+    assert "job_unknown" in said(other)
+
+
 def test_a_name_that_is_not_ours_is_not_answered(site, bearer):
     headers = HEADERS | {"Authorization": f"Bearer {bearer}", "Host": "evil.example"}
     with httpx2.Client(verify=site.tls, trust_env=False, timeout=30) as http:
