@@ -75,7 +75,9 @@ def site(authority: Authority) -> Iterator[Site]:
     site.stop()
 
 
-@pytest.mark.parametrize("way", ["address", "redirect", "picture", "script", "frame", "plain http", "popup"])
+@pytest.mark.parametrize(
+    "way", ["address", "redirect", "picture", "script", "socket", "frame", "plain http", "popup"]
+)
 async def test_a_page_reaches_no_other_host(chromium: Chromium, site: Site, way: str) -> None:
     other = site.address("/secret", ELSEWHERE)
     async with BrowserPool(chromium.settings(), [HERE]) as pool, pool.lease() as lease:
@@ -101,6 +103,12 @@ async def test_a_page_reaches_no_other_host(chromium: Chromium, site: Site, way:
                     "a => fetch(a, {mode: 'no-cors'}).then(() => '', e => `${e}`)", other
                 )
                 assert "Failed to fetch" in failed
+            case "socket":
+                await page.goto(site.address())
+                closed = "a => new Promise(done => { new WebSocket(a).onclose = e => done(e.code); })"
+                assert await page.evaluate(closed, other.replace("https", "wss")) == 1006
+                assert site.seen == [f"{HERE}/"]
+                return
             case _:
                 await page.goto(site.address())
                 tag = {"picture": "img", "frame": "iframe"}[way]

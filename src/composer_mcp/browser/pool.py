@@ -24,6 +24,7 @@ from playwright.async_api import Error as PlaywrightError
 from composer_mcp.browser.lease import Lease, lease
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.errors import BROWSER_UNAVAILABLE
+from composer_mcp.observability import metrics
 
 #: What of our environment Chromium needs; credentials and configuration stay with us.
 ENVIRONMENT = (
@@ -36,6 +37,8 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # Peer connections would leave the page without asking for a host name.
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--force-color-profile=srgb",
     "--font-render-hinting=none",
 )
@@ -107,8 +110,9 @@ class BrowserPool:
             browser_unavailable: no slot became free in time, or Chromium does not start.
         """
         try:
-            async with asyncio.timeout(self._settings.lease_wait_seconds):
-                await self._slots.acquire()
+            with metrics.BROWSER_WAIT_SECONDS.time():
+                async with asyncio.timeout(self._settings.lease_wait_seconds):
+                    await self._slots.acquire()
         except TimeoutError:
             reason = f"all {self._settings.concurrency} contexts were in use"
             raise BROWSER_UNAVAILABLE.error(reason=reason) from None
@@ -121,6 +125,7 @@ class BrowserPool:
     @contextlib.asynccontextmanager
     async def _context(self, hosts: frozenset[str]) -> AsyncIterator[Lease]:
         running = await self._browser(hosts)
+        metrics.BROWSER_LEASES.inc()
         running.leases += 1
         running.open += 1
         try:
@@ -165,11 +170,13 @@ class BrowserPool:
                 browser = await self._start(playwright)
             except PlaywrightError as error:
                 reason = error.message.strip().splitlines()[0] if error.message.strip() else "no reason given"
+                metrics.BROWSER_LAUNCHES.labels("failed").inc()
                 log.error("browser.launch_failed", reason=error.message[:2000], attempt=attempt)
                 # The driver itself may have died; a new one costs little, unless browsers still hang on it.
                 if not self.is_healthy and not self._retired:
                     await self._stop_driver()
             else:
+                metrics.BROWSER_LAUNCHES.labels("started").inc()
                 log.info("browser.launched", version=browser.version)
                 return Running(browser, self._hosts)
         raise BROWSER_UNAVAILABLE.error(reason=f"it does not start: {reason[:200]}")

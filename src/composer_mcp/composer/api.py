@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +32,9 @@ from composer_mcp.errors import (
     COMPOSITION_NOT_FOUND,
     ComposerError,
 )
+from composer_mcp.observability import metrics
+
+Fence = Callable[[], Awaitable[None]]
 
 # Both would write the addresses and headers of our requests, tokens included.
 for _name in ("httpx", "httpcore"):
@@ -97,8 +101,9 @@ class ComposerApi:
             verify=trust(settings),
             transport=transport,
             timeout=httpx.Timeout(settings.request_timeout_seconds, connect=settings.connect_timeout_seconds),
-            # A redirect could carry the token to another host.
+            # A redirect could carry the token to another host, and so could a proxy of the environment.
             follow_redirects=False,
+            trust_env=False,
         )
 
     async def __aenter__(self) -> Self:
@@ -181,7 +186,7 @@ class ComposerApi:
         while True:
             patience.begin()
             try:
-                response = await self._http.get(path, params=params, headers=headers)
+                response = await self._send("GET", path, params=params, headers=headers)
             except (httpx.TransportError, httpx.DecodingError) as failure:
                 reason = _reason(failure)
             else:
@@ -200,36 +205,48 @@ class ComposerApi:
 
     # --- writing: one try ---------------------------------------------------------------------------
 
-    async def create(self, document: Document) -> str:
+    async def create(self, document: Document, fence: Fence) -> str:
         """Try once to store a new composition; return its uid.
+
+        ``fence`` is asked when the connection stands; what it raises ends the try before anything is sent.
 
         Raises:
             WriteFailed: it may or may not have been saved.
             composer_refused, composer_rejected_token: it was not saved.
         """
         path = facts.CREATE.format(connector_uid=self.settings.connector_uid)
-        return (await self._write("POST", path, document)).uid
+        return (await self._write("POST", path, document, fence)).uid
 
-    async def replace(self, uid: str, document: Document) -> None:
-        """Try once to replace the content of a composition.
+    async def replace(self, uid: str, document: Document, fence: Fence) -> None:
+        """Try once to replace the content of a composition; ``fence`` as in :meth:`create`.
 
         Raises:
             WriteFailed: it may or may not have been saved.
             composition_not_found, composer_refused, composer_rejected_token: it was not saved.
         """
         query = {"uid": uid, "manual_project_uid": self.settings.project_uid}
-        await self._write("PUT", facts.CONTENT, document, query)
+        await self._write("PUT", facts.CONTENT, document, fence, query)
 
     async def _write(
-        self, method: str, path: str, document: Document, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        document: Document,
+        fence: Fence,
+        query: Mapping[str, str] | None = None,
     ) -> Saved:
-        content = json.dumps(document.to_json(), ensure_ascii=False, separators=(",", ":")).encode()
+        async def ask(event: str, _: Any) -> None:
+            # Connected, and not a byte sent: asked any earlier, the job could be lost while we connect.
+            if event.endswith("send_request_headers.started"):
+                await fence()
+
         try:
-            response = await self._http.request(
+            response = await self._send(
                 method,
                 path,
                 params=query,
-                files={facts.PART_NAME: (facts.PART_FILENAME, content, facts.PART_TYPE)},
+                extensions={"trace": ask},
+                files={facts.PART_NAME: (facts.PART_FILENAME, _bytes(document), facts.PART_TYPE)},
                 headers=facts.write_headers(
                     self.token.get_secret_value(),
                     self._project_key.get_secret_value(),
@@ -257,8 +274,28 @@ class ComposerApi:
             raise _refusal(response)
         return saved
 
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        call = f"{method} {re.sub('/uid/.*', '/uid', path)}"
+        outcome = "failed"
+        try:
+            with metrics.COMPOSER_SECONDS.labels(call).time():
+                response = await self._http.request(method, path, **options)
+            outcome = str(response.status_code)
+            return response
+        finally:
+            metrics.COMPOSER_CALLS.labels(call, outcome).inc()
+
     def _bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
+
+
+def _bytes(document: Document) -> bytes:
+    raw = document.to_json()
+    try:
+        return json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, as editors in JavaScript leave them: only an escape can carry it.
+        return json.dumps(raw, separators=(",", ":")).encode()
 
 
 def _saved_at(entry: Described) -> datetime:

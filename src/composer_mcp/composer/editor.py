@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from composer_mcp.browser.lease import Lease, without_secrets
 from composer_mcp.composer import facts
 from composer_mcp.composer.settings import ComposerSettings
+from composer_mcp.composition import html, widgets
 from composer_mcp.composition.document import Document
-from composer_mcp.composition.widgets import Head
 from composer_mcp.errors import BROWSER_UNAVAILABLE, COMPOSER_REJECTED_TOKEN, EDITOR_NOT_READY
 
 log = structlog.get_logger(__name__)
@@ -30,6 +30,11 @@ TALLEST = """() => Math.max(document.documentElement.scrollHeight,
     ...[...document.querySelectorAll("body *")].filter(e => e.scrollHeight > e.clientHeight + 1
         && ["auto", "scroll"].includes(getComputedStyle(e).overflowY))
     .map(e => e.getBoundingClientRect().top + e.scrollHeight))"""
+# Whether one of the texts can be read; style sheets may change white space and case.
+READABLE = """texts => {
+    const shown = document.body.innerText.replace(/\\s+/g, " ").toLowerCase();
+    return texts.some(text => shown.includes(text));
+}"""
 WORKING_COPY = """([key, ids]) => {
     const widgets = JSON.parse(localStorage.getItem(key) ?? "null")?.structure ?? [];
     const found = widgets.map(w => w?.id).filter(id => typeof id === "string");
@@ -128,8 +133,7 @@ class Editor:
                 timeout=self._limit,
                 wait_until="domcontentloaded",
             )
-            text = page.get_by_text(_visible_text(document)).filter(visible=True)
-            await text.first.wait_for(state="visible", timeout=self._limit)
+            await page.wait_for_function(READABLE, arg=_readable_texts(document), timeout=self._limit)
             loaded = await self._has_loaded(document)
             await page.evaluate(SETTLED)
             seconds = time.monotonic() - started
@@ -199,10 +203,18 @@ class Editor:
         return BROWSER_UNAVAILABLE.error(reason="it ended while it was in use")
 
 
-def _visible_text(document: Document) -> str:
-    """Return a text that can be read on the page once the composition is there."""
-    head = next((widget for widget in document.structure if isinstance(widget, Head)), None)
-    return (head.content_title if head else None) or document.title or "Sem título"
+def _readable_texts(document: Document) -> list[str]:
+    """Return texts of which at least one can be read on the page once the composition is there."""
+    found = [document.title or "Sem título"]
+    for widget in document.structure:
+        match widget:
+            case widgets.Head():
+                found.append(widget.content_title or "")
+            case widgets.Text():
+                found.append(html.first_words(widget.content))
+            case widgets.Quiz():
+                found += [html.first_words(question.question) for question in widget.questions[:1]]
+    return [text for text in (" ".join(text.split()).lower() for text in found) if text]
 
 
 def _address_without_token(address: str, redact: Callable[[str], str]) -> str:

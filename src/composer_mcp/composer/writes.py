@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from composer_mcp.composer.api import ComposerApi, Described, WriteFailed
+from composer_mcp.composer.api import ComposerApi, Described, Fence, WriteFailed
 from composer_mcp.composer.patience import Patience
 from composer_mcp.composition.document import Document, changed, is_applied, is_made_from, version_of
 from composer_mcp.composition.lesson import CompositionChange
@@ -27,8 +27,6 @@ CLOCK_SKEW = timedelta(minutes=5)
 NAMESPACE = uuid.UUID("6f0a9c1e-54a8-4d53-9f0a-0d1c5e1b7c11")
 NOTHING_SAVED = "Nothing was saved."
 UNKNOWN_IF_SAVED = "It is not known whether the composition was saved."
-
-Fence = Callable[[], Awaitable[None]]
 
 
 def seed_of(tenant: str, idempotency_key: str) -> uuid.UUID:
@@ -56,10 +54,9 @@ async def create_once(
     if earlier_attempt and (uid := await traces.find()) is not None:
         return uid
     while True:
-        await fence()
         patience.begin()
         try:
-            return await api.create(document)
+            return await api.create(document, fence)
         except WriteFailed as failure:
             log.warning("composer.write_failed", reason=failure.reason, uncertain=failure.uncertain)
             reason, uncertain = failure.reason, failure.uncertain
@@ -175,10 +172,9 @@ async def update_once(
     target = changed(base, change, seed, api.settings.media_url)
     patience = Patience(api.settings)
     while True:
-        await fence()
         patience.begin()
         try:
-            await api.replace(uid, target)
+            await api.replace(uid, target, fence)
             return target
         except WriteFailed as failure:
             log.warning("composer.write_failed", reason=failure.reason, uncertain=failure.uncertain)

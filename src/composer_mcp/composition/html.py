@@ -37,3 +37,12 @@ def paragraphs(text: str) -> str:
     return "".join(
         f"<p>{html.escape(block.strip(), quote=False).replace(chr(10), '<br>')}</p>" for block in blocks
     )
+
+
+def first_words(fragment: str) -> str:
+    """Return the beginning of the first block of ``fragment`` that has text, as it reads on the page."""
+    for block in re.split(r"</?(?:blockquote|br|h\d|hr|li|ol|p|pre|table|td|th|tr|ul)\b[^>]*>", fragment):
+        text = " ".join(html.unescape(re.sub(r"<[^>]*>", "", block)).split())
+        if text:
+            return text[:60]
+    return ""

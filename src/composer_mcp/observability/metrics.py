@@ -32,6 +32,15 @@ JOB_SECONDS = Histogram("composer_job_seconds", "Time of one attempt", ["kind"],
 JOB_WAIT_SECONDS = Histogram(
     "composer_job_wait_seconds", "Time from acceptance to the start of an attempt", ["kind"], buckets=SECONDS
 )
+COMPOSER_CALLS = Counter("composer_api_calls", "Tries of calls to Composer, by outcome", ["call", "outcome"])
+COMPOSER_SECONDS = Histogram(
+    "composer_api_call_seconds", "Time of one try of a call to Composer", ["call"], buckets=SECONDS
+)
+BROWSER_LAUNCHES = Counter("composer_browser_launches", "Starts of Chromium, by outcome", ["outcome"])
+BROWSER_LEASES = Counter("composer_browser_leases", "Browser contexts opened for jobs")
+BROWSER_WAIT_SECONDS = Histogram(
+    "composer_browser_wait_seconds", "Time a job waited for a browser context", buckets=SECONDS
+)
 
 
 def job_started(kind: str, waited_seconds: float) -> None:

@@ -37,6 +37,10 @@ def api(answer: Answer, **changes: Any) -> ComposerApi:
     return ComposerApi(settings, SecretStr("tok-en"), SecretStr("key"), httpx.MockTransport(answer))
 
 
+async def fence() -> None:
+    """The job is still ours."""
+
+
 def always(status: int, body: Any = None, text: str | None = None) -> Answer:
     return lambda _: httpx.Response(status, text=json.dumps(body) if text is None else text)
 
@@ -82,7 +86,7 @@ async def test_a_refusal_is_not_repeated(status: int, code: str) -> None:
         return httpx.Response(status, text="no\x07pe")
 
     async with api(answer) as client:
-        for attempt in (client.create(DOCUMENT), client.versions("u")):
+        for attempt in (client.create(DOCUMENT, fence), client.versions("u")):
             with pytest.raises(ComposerError) as raised:
                 await attempt
             assert raised.value.code.code == "composer_refused"
@@ -98,7 +102,7 @@ async def test_a_failed_write_knows_whether_it_may_have_been_saved(
 ) -> None:
     async with api(always(status, text=text)) as client:
         with pytest.raises(WriteFailed) as raised:
-            await client.create(DOCUMENT)
+            await client.create(DOCUMENT, fence)
     assert raised.value.uncertain is uncertain
 
 
@@ -110,8 +114,8 @@ async def test_a_write_has_the_headers_and_the_part_that_composer_wants() -> Non
         return httpx.Response(200, json={"uid": "u", "success": True, "document": {}})
 
     async with api(answer) as client:
-        assert await client.create(DOCUMENT) == "u"
-        await client.replace("u", DOCUMENT)
+        assert await client.create(DOCUMENT, fence) == "u"
+        await client.replace("u", DOCUMENT, fence)
     create, replace = seen
     assert create.url == "https://api.digitalpages.com.br/storage/v1.0/upload/connector/uid/c"
     assert replace.url == "https://api.digitalpages.com.br/storage/v1.0/content?uid=u&manual_project_uid=p"
@@ -122,10 +126,21 @@ async def test_a_write_has_the_headers_and_the_part_that_composer_wants() -> Non
         assert b"Content-Type: digitalpages/composer" in request.content
 
 
-async def create_after_an_earlier_attempt(client: ComposerApi) -> str:
-    async def fence() -> None:
-        pass
+async def test_half_a_character_of_somebody_elses_text_is_written_back_as_it_was() -> None:
+    seen: list[httpx.Request] = []
 
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"uid": "u", "success": True})
+
+    document = DOCUMENT.model_copy(deep=True)
+    document.metadata.title = "\ud83d"
+    async with api(answer) as client:
+        await client.replace("u", document, fence)
+    assert b'"title":"\\ud83d"' in seen[0].content
+
+
+async def create_after_an_earlier_attempt(client: ComposerApi) -> str:
     return await create_once(
         client, DOCUMENT, UUID(int=1), earlier_attempt=True, since=datetime.now(UTC), fence=fence
     )

@@ -191,6 +191,19 @@ def test_no_html_ever_carries_a_script(text: str) -> None:
     assert "<script" not in content.lower() and "<svg" not in content.lower()
 
 
+@pytest.mark.parametrize(
+    ("fragment", "words"),
+    [
+        ("<p></p><p>a  <b>b</b>\nc</p><p>d</p>", "a b c"),
+        ("<ul><li>um &lt; dois</li><li>x</li></ul>", "um < dois"),
+        ("sem marca", "sem marca"),
+        ("<p> </p>", ""),
+    ],
+)
+def test_the_first_words_are_those_that_can_be_read(fragment: str, words: str) -> None:
+    assert documents.html.first_words(fragment) == words
+
+
 def test_the_same_seed_gives_the_same_document_and_another_seed_is_told_apart() -> None:
     one, again, other = (compose(lesson(TEXT, QUIZ), seed) for seed in (SEED, SEED, OTHER))
     assert one.to_json() == again.to_json()
