@@ -14,17 +14,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-try:
-    from ansible_collections.euconquisto.composer.plugins.plugin_utils.authority import (
-        Authority,
-        AuthorityError,
-        Wanted,
-    )
-except ImportError as missing:
-    # Reported when the task runs, with the remedy; the documentation stays readable without the library.
-    IMPORT_PROBLEM: ImportError | None = missing
-else:
-    IMPORT_PROBLEM = None
+from ansible_collections.euconquisto.composer.plugins.plugin_utils.authority import (
+    IMPORT_PROBLEM,
+    Authority,
+    AuthorityError,
+    Wanted,
+)
 
 
 class ActionModule(ActionBase):
