@@ -200,6 +200,16 @@ def _process_table() -> Iterator[tuple[int, int, bytes]]:
             yield int(entry.name), parent, command
 
 
+def driver_process() -> int:
+    """Id of the program through which this process speaks to its browser."""
+    (found,) = [
+        process
+        for process, parent, command in _process_table()
+        if parent == os.getpid() and b"playwright" in command and b"run-driver" in command
+    ]
+    return found
+
+
 @pytest.fixture(scope="session")
 def chromium(authority: Authority) -> Iterator[Chromium]:
     names = ("chromium-headless-shell", "chromium")

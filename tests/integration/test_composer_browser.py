@@ -21,7 +21,7 @@ from composer_mcp.errors import ComposerError
 from composer_mcp.jobs import handlers
 from composer_mcp.jobs.requests import CompositionSaved, CreateComposition, Preview, PreviewComposition
 
-from .composer_fixtures import Bench, Chromium
+from .composer_fixtures import Bench, Chromium, driver_process
 from .support.authority import Authority
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +154,32 @@ async def test_the_next_lease_after_a_crash_has_a_new_browser(chromium: Chromium
         assert chromium.processes() != [before]
 
 
+async def test_the_next_lease_after_the_death_of_the_driver_has_a_new_browser(
+    chromium: Chromium, site: Site
+) -> None:
+    async with BrowserPool(chromium.settings(), [HERE]) as pool:
+        with pytest.raises(PlaywrightError):
+            async with pool.lease() as lease:
+                os.kill(driver_process(), signal.SIGKILL)
+                await lease.page.goto(site.address())
+        async with pool.lease() as lease:
+            await lease.page.goto(site.address())
+            assert await lease.page.title() == "here"
+    assert chromium.processes() == []
+
+
+async def test_a_cancelled_job_gives_its_context_back(chromium: Chromium, site: Site) -> None:
+    async with BrowserPool(chromium.settings(concurrency=1), [HERE]) as pool:
+        with anyio.move_on_after(0.5):
+            async with pool.lease() as lease:
+                await lease.page.goto(site.address())
+                await anyio.sleep_forever()
+        async with pool.lease() as lease:
+            browser = lease.page.context.browser
+            assert browser is not None
+            assert browser.contexts == [lease.page.context]
+
+
 async def test_a_preview_survives_the_death_of_its_browser(bench: Bench, chromium: Chromium) -> None:
     lesson = Lesson.model_validate({"title": f"Aula {uuid4()}", "elements": [{"type": "text", "text": "Oi"}]})
     async with bench.work() as work:
@@ -194,6 +220,32 @@ async def test_a_worn_browser_is_replaced_without_refusing_or_disturbing_anybody
         assert pool.is_healthy
     assert served == ["here"] * 8
     assert chromium.processes() == []
+
+
+async def test_a_worn_browser_goes_on_when_no_new_one_starts(
+    chromium: Chromium, site: Site, tmp_path: Path
+) -> None:
+    changing = tmp_path / "chromium"
+    changing.symlink_to(chromium.executable)
+    settings = chromium.settings(executable=changing, recycle_after_leases=1)
+    async with BrowserPool(settings, [HERE]) as pool:
+        async with pool.lease():
+            changing.unlink()
+        async with pool.lease() as lease:
+            await lease.page.goto(site.address())
+            assert await lease.page.title() == "here"
+
+
+async def test_a_browser_that_hangs_is_replaced(chromium: Chromium, site: Site) -> None:
+    async with BrowserPool(chromium.settings(launch_timeout_seconds=3), [HERE]) as pool:
+        (stuck,) = chromium.processes()
+        os.kill(stuck, signal.SIGSTOP)
+        try:
+            async with pool.lease() as lease:
+                await lease.page.goto(site.address())
+                assert await lease.page.title() == "here"
+        finally:
+            os.kill(stuck, signal.SIGKILL)
 
 
 async def test_no_more_contexts_than_configured(chromium: Chromium) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -56,9 +55,8 @@ def without_secrets(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-@contextlib.asynccontextmanager
-async def lease(browser: Browser, settings: BrowserSettings, hosts: Collection[str]) -> AsyncIterator[Lease]:
-    """Open a context whose pages reach ``hosts`` over https and nothing else; close it in any case."""
+async def open_lease(browser: Browser, settings: BrowserSettings, hosts: Collection[str]) -> Lease:
+    """Open a context whose pages reach ``hosts`` over https and nothing else; the caller closes it."""
     context = await browser.new_context(
         accept_downloads=False,
         service_workers="block",
@@ -68,10 +66,15 @@ async def lease(browser: Browser, settings: BrowserSettings, hosts: Collection[s
         reduced_motion="reduce",
     )
     try:
-        yield await _watched(context, settings, set(hosts))
-    finally:
-        # Shielded: a job that is cancelled must not leave its context behind.
+        return await _watched(context, settings, set(hosts))
+    except BaseException:
         await asyncio.shield(_close(context))
+        raise
+
+
+async def close_lease(taken: Lease) -> bool:
+    """Close the context, also when the job that used it was cancelled; return whether that worked."""
+    return await asyncio.shield(_close(taken.page.context))
 
 
 async def _watched(context: BrowserContext, settings: BrowserSettings, hosts: set[str]) -> Lease:
@@ -111,10 +114,12 @@ async def _watched(context: BrowserContext, settings: BrowserSettings, hosts: se
     return taken
 
 
-async def _close(context: BrowserContext) -> None:
+async def _close(context: BrowserContext) -> bool:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await context.close()
     except (PlaywrightError, TimeoutError) as problem:
         # Its browser is gone or stuck; the pool replaces it, and the context goes with it.
         log.warning("browser.context_not_closed", reason=type(problem).__name__)
+        return False
+    return True

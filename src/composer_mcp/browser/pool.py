@@ -21,9 +21,9 @@ import structlog
 from playwright.async_api import Browser, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
-from composer_mcp.browser.lease import Lease, lease
+from composer_mcp.browser.lease import Lease, close_lease, open_lease
 from composer_mcp.browser.settings import BrowserSettings
-from composer_mcp.errors import BROWSER_UNAVAILABLE
+from composer_mcp.errors import BROWSER_UNAVAILABLE, ComposerError
 from composer_mcp.observability import metrics
 
 #: What of our environment Chromium needs; credentials and configuration stay with us.
@@ -43,6 +43,7 @@ ARGUMENTS = (
     "--font-render-hinting=none",
 )
 LAUNCH_TRIES = 2
+OPEN_TRIES = 2
 CLOSE_SECONDS = 10
 
 log = structlog.get_logger(__name__)
@@ -54,9 +55,20 @@ class Running:
     def __init__(self, browser: Browser, hosts: frozenset[str]) -> None:
         self.browser = browser
         self.hosts = hosts
+        self.renew()
+        self.open = 0
+        # The browser's own word is not enough: it is not told when the driver dies.
+        self.broken = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be used."""
+        return not self.broken and self.browser.is_connected()
+
+    def renew(self) -> None:
+        """Count its use from now on."""
         self.born = time.monotonic()
         self.leases = 0
-        self.open = 0
 
     def is_worn(self, settings: BrowserSettings) -> bool:
         """Whether it has done its part."""
@@ -100,7 +112,7 @@ class BrowserPool:
     @property
     def is_healthy(self) -> bool:
         """Whether a browser is up at this moment."""
-        return self._current is not None and self._current.browser.is_connected()
+        return self._current is not None and self._current.is_up
 
     @contextlib.asynccontextmanager
     async def lease(self, hosts: Collection[str] = ()) -> AsyncIterator[Lease]:
@@ -124,34 +136,59 @@ class BrowserPool:
 
     @contextlib.asynccontextmanager
     async def _context(self, hosts: frozenset[str]) -> AsyncIterator[Lease]:
-        running = await self._browser(hosts)
-        metrics.BROWSER_LEASES.inc()
-        running.leases += 1
-        running.open += 1
+        running, taken = await self._open(hosts)
         try:
-            async with lease(running.browser, self._settings, hosts) as taken:
-                yield taken
+            yield taken
         finally:
-            running.open -= 1
-            if running in self._retired and running.open == 0:
-                self._retired.discard(running)
-                self._close_later(running)
+            try:
+                if not await close_lease(taken):
+                    running.broken = True
+            finally:
+                running.open -= 1
+                if running in self._retired and running.open == 0:
+                    self._retired.discard(running)
+                    self._close_later(running)
+
+    async def _open(self, hosts: frozenset[str]) -> tuple[Running, Lease]:
+        for _ in range(OPEN_TRIES):
+            running = await self._browser(hosts)
+            metrics.BROWSER_LEASES.inc()
+            running.leases += 1
+            running.open += 1
+            try:
+                # A browser that hangs would otherwise keep every job until its limit, for ever.
+                async with asyncio.timeout(self._settings.launch_timeout_seconds):
+                    return running, await open_lease(running.browser, self._settings, hosts)
+            except BaseException as error:
+                running.open -= 1
+                if not isinstance(error, (PlaywrightError, TimeoutError)):
+                    raise
+                log.warning("browser.broken", reason=str(error)[:200] or "it hangs")
+                running.broken = True
+        raise BROWSER_UNAVAILABLE.error(reason="it opens no page")
 
     async def _browser(self, hosts: frozenset[str]) -> Running:
         """Return a browser that is up and may reach ``hosts``; start one if there is none."""
         async with self._launching:
             current = self._current
-            fits = current is not None and current.browser.is_connected() and hosts <= current.hosts
+            fits = current is not None and current.is_up and hosts <= current.hosts
             if current is not None and fits and not current.is_worn(self._settings):
                 return current
             self._hosts |= hosts
-            self._current = await self._launch()
+            try:
+                self._current = await self._launch()
+            except ComposerError:
+                if current is None or not fits:
+                    raise
+                # Worn, but better than none; the next try comes after as much use again.
+                current.renew()
+                return current
             if current is not None:
                 self._retire(current)
             return self._current
 
     def _retire(self, running: Running) -> None:
-        log.info("browser.replaced", leases=running.leases, crashed=not running.browser.is_connected())
+        log.info("browser.replaced", leases=running.leases, crashed=not running.is_up)
         if running.open:
             self._retired.add(running)
         else:
