@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Collection
@@ -52,8 +53,9 @@ log = structlog.get_logger(__name__)
 class Running:
     """One browser process tree and the use that was made of it."""
 
-    def __init__(self, browser: Browser, hosts: frozenset[str]) -> None:
+    def __init__(self, browser: Browser, process: int, hosts: frozenset[str]) -> None:
         self.browser = browser
+        self.process = process
         self.hosts = hosts
         self.renew()
         self.open = 0
@@ -195,7 +197,7 @@ class BrowserPool:
             self._close_later(running)
 
     def _close_later(self, running: Running) -> None:
-        task = asyncio.create_task(_close(running.browser))
+        task = asyncio.create_task(_close(running))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -205,6 +207,7 @@ class BrowserPool:
             try:
                 playwright = await self._driver()
                 browser = await self._start(playwright)
+                process = await _process_of(browser)
             except PlaywrightError as error:
                 reason = error.message.strip().splitlines()[0] if error.message.strip() else "no reason given"
                 metrics.BROWSER_LAUNCHES.labels("failed").inc()
@@ -215,7 +218,7 @@ class BrowserPool:
             else:
                 metrics.BROWSER_LAUNCHES.labels("started").inc()
                 log.info("browser.launched", version=browser.version)
-                return Running(browser, self._hosts)
+                return Running(browser, process, self._hosts)
         raise BROWSER_UNAVAILABLE.error(reason=f"it does not start: {reason[:200]}")
 
     async def _start(self, playwright: Playwright) -> Browser:
@@ -264,16 +267,28 @@ class BrowserPool:
         running = [*self._retired, *([self._current] if self._current else [])]
         self._current = None
         self._retired.clear()
-        await asyncio.gather(*(_close(each.browser) for each in running), *self._closing)
+        await asyncio.gather(*(_close(each) for each in running), *self._closing)
         await self._stop_driver()
         if self._directory is not None:
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
 
-async def _close(browser: Browser) -> None:
+async def _process_of(browser: Browser) -> int:
+    """Return the id of the browser's main process, which the driver keeps to itself."""
+    session = await browser.new_browser_cdp_session()
+    found = await session.send("SystemInfo.getProcessInfo")
+    await session.detach()
+    return next(int(each["id"]) for each in found["processInfo"] if each["type"] == "browser")
+
+
+async def _close(running: Running) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
-            await browser.close()
-    except (PlaywrightError, TimeoutError) as problem:
-        # It crashed, or hangs: then it ends with the driver.
+            await running.browser.close()
+    except PlaywrightError as problem:
+        # It crashed: nothing is left to be closed.
         log.warning("browser.not_closed", reason=type(problem).__name__)
+    except TimeoutError:
+        log.warning("browser.killed", process=running.process)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(running.process, signal.SIGKILL)
