@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,15 +47,33 @@ def issuer(authority: Authority) -> Iterator[Issuer]:
     server.close()
 
 
-@pytest.fixture
-def platform(tmp_path: Path, postgres: Postgres, issuer: Issuer, authority: Authority) -> Iterator[Platform]:
-    """A migrated database of its own, configuration and secrets; processes are started by the test."""
+@contextlib.contextmanager
+def new_platform(
+    folder: Path, postgres: Postgres, issuer: Issuer, authority: Authority
+) -> Iterator[Platform]:
     name = f"composer_{next(_numbers)}"
     postgres.create_database(name)
-    platform = Platform(tmp_path, postgres, issuer, authority, name)
+    platform = Platform(folder, postgres, issuer, authority, name)
     yield platform
     platform.stop()
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def platform(tmp_path: Path, postgres: Postgres, issuer: Issuer, authority: Authority) -> Iterator[Platform]:
+    """A migrated database of its own, configuration and secrets; processes are started by the test."""
+    with new_platform(tmp_path, postgres, issuer, authority) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def standing(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, issuer: Issuer, authority: Authority
+) -> Iterator[Platform]:
+    """A platform with its web running, for all tests of a module that leave it as it is."""
+    with new_platform(tmp_path_factory.mktemp("standing"), postgres, issuer, authority) as platform:
+        platform.start_web()
+        yield platform
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,16 @@ class Gate:
             caller.current.reset(token)
 
     async def _admit(self, scope: Scope, receive: Receive) -> JSONResponse | tuple[caller.Caller, Receive]:
-        headers = {name: value for name, value in scope["headers"]}
+        headers = dict(scope["headers"])
+        # Read before anything is answered: the web server closes a connection whose body was left unread,
+        # without saying so, and the edge would lose the next call that it sends over it.
+        try:
+            body, replay = await _read(receive, headers.get(b"content-length"), self._body_limit)
+        except TooLarge:
+            message = f"The request is larger than {self._body_limit} bytes. Send a smaller one."
+            return JSONResponse(
+                {"error": "request_too_large", "message": message}, 413, headers={"Connection": "close"}
+            )
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             return self._refuse(INVALID_TOKEN.error(reason="there is none"), challenge={})
@@ -68,14 +77,6 @@ class Gate:
         facts = scope["state"]["facts"]
         facts["tenant"] = who.tenant
         structlog.contextvars.bind_contextvars(tenant=who.tenant)
-        try:
-            body, replay = await _read(receive, headers.get(b"content-length"), self._body_limit)
-        except TooLarge:
-            message = f"The request is larger than {self._body_limit} bytes. Send a smaller one."
-            # The rest of the body is not read, so the connection cannot carry another request.
-            return JSONResponse(
-                {"error": "request_too_large", "message": message}, 413, headers={"Connection": "close"}
-            )
         try:
             for tool in _tools(body, headers.get(b"mcp-name", b"").decode("latin-1")):
                 facts["tool"] = tool[:100]

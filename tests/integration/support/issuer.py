@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,8 +24,8 @@ class Issuer:
         self.authority = authority.certificate
         self.audience = audience
         self.requests = 0
-        self._keys: dict[str, ec.EllipticCurvePrivateKey] = {}
-        self.rotate("first")
+        self._keys = {"first": ec.generate_private_key(ec.SECP256R1())}
+        self._current = "first"
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,10 +55,15 @@ class Issuer:
             keys.append(entry | {"kid": name, "alg": "ES256", "use": "sig"})
         return {"keys": keys}
 
-    def rotate(self, name: str) -> None:
-        """Sign with a new key from now on; the old ones stay published."""
+    @contextlib.contextmanager
+    def rotated(self, name: str) -> Iterator[None]:
+        """Sign with a new key for a while; the old one stays published."""
+        before, self._current = self._current, name
         self._keys[name] = ec.generate_private_key(ec.SECP256R1())
-        self._current = name
+        try:
+            yield
+        finally:
+            self._current = before
 
     def token(
         self,

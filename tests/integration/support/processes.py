@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import socket
 import subprocess
-import time
+import threading
 from pathlib import Path
 
 
@@ -31,63 +30,53 @@ class Process:
             stdin=subprocess.DEVNULL,
             env={**os.environ, **(environment or {})},
         )
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        self._said = threading.Condition()
+        self._ended = False
+        # Read all the time: a child that nobody listens to blocks as soon as its pipe is full.
+        threading.Thread(target=self._listen, daemon=True).start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._said:
+                self.output += line.decode(errors="replace")
+                self._said.notify_all()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()
+
     def wait_for(self, text: str, seconds: float = 20, after: int = 0) -> int:
         """Block until ``text`` appears in the output at or behind ``after``; return where it ends."""
-        deadline = time.monotonic() + seconds
-        while (found := self.output.find(text, after)) < 0:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not self._read(remaining):
-                raise AssertionError(
-                    f"{text!r} did not appear in the output of {self.command}:\n{self.output}"
-                )
+        with self._said:
+            self._said.wait_for(lambda: self._ended or text in self.output[after:], seconds)
+            found = self.output.find(text, after)
+        if found < 0:
+            raise AssertionError(f"{text!r} did not appear in the output of {self.command}:\n{self.output}")
         return found + len(text)
-
-    def _read(self, seconds: float) -> bool:
-        """Take over what the child says next; false when it has ended."""
-        assert self._process.stdout is not None
-        if not self._selector.select(seconds):
-            return True
-        chunk = self._process.stdout.read()
-        if not chunk:
-            return False
-        self.output += chunk.decode(errors="replace")
-        return True
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def wait(self, seconds: float = 30) -> int:
         """Wait for the end and return the exit code."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self._read(deadline - time.monotonic()):
-            pass
-        return self._process.wait(max(0.1, deadline - time.monotonic()))
+        return self._process.wait(seconds)
 
     def kill(self) -> None:
         """End the child without asking."""
         self._process.kill()
         self._process.wait(10)
-        self._selector.close()
 
     def stop(self) -> None:
         """End the child however it takes."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(10)
-        self._selector.close()
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
 
 def run(command: list[str], *, user: str | None = None, seconds: float = 60, say: str = "") -> str:
