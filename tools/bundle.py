@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -239,7 +240,7 @@ def write_tar(target: Path, stem: str, files: dict[str, bytes | Path]) -> None:
 
     It is not compressed: wheels are already.
     """
-    partial = target.with_suffix(".partial")
+    partial = target.with_suffix(f".{os.getpid()}")
     with tarfile.open(partial, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(files):
             content = files[name]
@@ -305,9 +306,10 @@ def build(root: Path = ROOT, say: Callable[[str], None] | None = None) -> Path:
             wheels[entry.name] = [own]
             write_tar(target, stem, contents(stem, version, used, wheels))
         say(f"dist/{target.name}: {target.stat().st_size / 1e6:.0f} MB")
-    latest = target.parent / "composer-mcp-latest.tar"
-    latest.unlink(missing_ok=True)
-    latest.symlink_to(target.name)
+    # Two builds at once are harmless: each file and the link are put in place whole.
+    link = target.parent / f".latest.{os.getpid()}"
+    link.symlink_to(target.name)
+    link.replace(target.parent / "composer-mcp-latest.tar")
     return target
 
 
