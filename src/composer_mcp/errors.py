@@ -94,13 +94,6 @@ INTERNAL = ErrorCode(
 
 # --- lessons and documents -----------------------------------------------------------------------
 
-INVALID_LESSON = ErrorCode(
-    "invalid_lesson",
-    status=422,
-    sentence="The input breaks {count} rule(s): {problems}",
-    remedy="Correct each named field and call again. Nothing was sent to Composer.",
-)
-
 WIDGET_NOT_FOUND = ErrorCode(
     "widget_not_found",
     status=422,
