@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -135,13 +136,22 @@ async def _object_store(settings: Settings, credentials: Credentials) -> str:
     except ComposerError as error:
         raise Failed(
             f"{settings.object_store.url} at {settings.object_store.endpoint or 'this machine'}: "
-            f"{error.__cause__ or error.sentence}",
+            f"{_cause(error.__cause__)}",
             "Check object_store.endpoint, the bucket, the secrets object-store-access-key and -secret-key, "
             "and that object_store.authority signed the server's certificate.",
         ) from error
     if answer != content:
         raise Failed("what was stored came back different", "The store is broken; do not use it.")
     return f"{settings.object_store.url}: stored and read back"
+
+
+def _cause(error: BaseException | None) -> str:
+    """Take from the object store's many lines the first, and the innermost reason."""
+    text = str(error)
+    reasons = re.findall(r'message: "([^"]+)"|(invalid peer certificate: \w+|UnknownIssuer)', text)
+    innermost = "".join(reasons[-1]) if reasons else ""
+    summary = text.partition("\n")[0]
+    return f"{summary} ({innermost})" if innermost and innermost not in summary else summary
 
 
 async def _issuer(issuer: IssuerSettings) -> str:
@@ -165,8 +175,15 @@ async def _composer_api(settings: Settings, credentials: Credentials) -> str:
     from composer_mcp.composer.api import ComposerApi
 
     token, project_key = credentials.read("composer-token"), credentials.read("composer-project-key")
-    async with ComposerApi(settings.composer, token, project_key) as api:
-        await api.who_am_i()
+    try:
+        async with ComposerApi(settings.composer, token, project_key) as api:
+            await api.who_am_i()
+    except ComposerError as error:
+        raise Failed(
+            f"{settings.composer.api_url}: {error.code.code}: {error.sentence}",
+            "Check composer.api_url, name resolution and the way out of this host, and the secrets "
+            "composer-token and composer-project-key.",
+        ) from error
     return f"{settings.composer.api_url}: the service account is accepted"
 
 
