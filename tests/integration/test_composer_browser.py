@@ -196,7 +196,7 @@ async def test_a_preview_survives_the_death_of_its_browser(bench: Bench, chromiu
         object.__setattr__(work, "progress", killing)
         preview = await handlers.run(PreviewComposition(uid=saved.uid), work)
     assert isinstance(preview, Preview) and preview.composition_loaded
-    assert "The browser failed; starting another one" in bench.story
+    assert "The browser or its connection failed; trying again" in bench.story
 
 
 async def test_a_worn_browser_is_replaced_without_refusing_or_disturbing_anybody(

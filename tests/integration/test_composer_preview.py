@@ -82,3 +82,16 @@ async def test_a_blank_page_means_that_the_token_was_rejected(bench: Bench, stan
         with pytest.raises(ComposerError) as raised:
             await opened.log_in()
     assert raised.value.code.code == "composer_rejected_token"
+
+
+@pytest.mark.parametrize("route", ["page", "user_me"])
+async def test_a_connection_that_breaks_once_costs_no_preview(
+    bench: Bench, standin: Standin, route: str
+) -> None:
+    async with bench.work(editor_timeout_seconds=3) as work:
+        saved = await handlers.run(CreateComposition(lesson=Lesson.model_validate(LESSON)), work)
+        assert isinstance(saved, CompositionSaved)
+        standin.provoke(route, action="drop", times=1)
+        preview = await handlers.run(PreviewComposition(uid=saved.uid), work)
+    assert isinstance(preview, Preview) and preview.composition_loaded
+    assert "The browser or its connection failed; trying again" in bench.story

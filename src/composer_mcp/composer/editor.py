@@ -21,7 +21,12 @@ from composer_mcp.composer import facts
 from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.composition import html, widgets
 from composer_mcp.composition.document import Document
-from composer_mcp.errors import BROWSER_UNAVAILABLE, COMPOSER_REJECTED_TOKEN, EDITOR_NOT_READY
+from composer_mcp.errors import (
+    BROWSER_UNAVAILABLE,
+    COMPOSER_REJECTED_TOKEN,
+    EDITOR_NOT_READY,
+    ComposerError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +117,7 @@ class Editor:
             home = self._page.get_by_text(facts.HOME_BUTTON, exact=True)
             await home.wait_for(state="visible", timeout=self._limit)
         except PlaywrightTimeout:
-            if await self._is_blank():
+            if not self._network_failure() and await self._is_blank():
                 raise COMPOSER_REJECTED_TOKEN.error() from None
             raise await self._not_ready() from None
         except PlaywrightError as error:
@@ -180,27 +185,42 @@ class Editor:
         except PlaywrightError:
             return False
 
-    async def _not_ready(self) -> Exception:
+    def _network_failure(self) -> str | None:
+        """Return the first failure below HTTP that the page met, such as ``ERR_NETWORK_CHANGED``."""
+        found = (re.match(r"net::(ERR_\w+)", text) for text in self._lease.network_errors)
+        return next((match[1] for match in found if match), None)
+
+    async def _not_ready(self) -> ComposerError:
         try:
             title = await self._page.title()
         except PlaywrightError:
             title = ""
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
             log.warning("editor.page_error", text=self._redact(text))
-        return EDITOR_NOT_READY.error(
-            seconds=self._settings.editor_timeout_seconds, page_title=self._redact(title) or "none"
-        )
+        return self._unready(self._redact(title) or "none", self._network_failure())
 
-    async def _broken(self, error: PlaywrightError) -> Exception:
+    async def _broken(self, error: PlaywrightError) -> ComposerError:
         # Texts of Playwright quote the address, which holds the token while logging in.
         first = self._redact(error.message.splitlines()[0] if error.message else "no reason given")
         if network := re.search(r"net::(ERR_\w+)", first):
             log.warning("editor.unreachable", reason=network[1])
-            return EDITOR_NOT_READY.error(
-                seconds=self._settings.editor_timeout_seconds, page_title=network[1]
-            )
+            return self._unready("none", network[1])
         log.warning("editor.browser_failed", reason=first[:300])
         return BROWSER_UNAVAILABLE.error(reason="it ended while it was in use")
+
+    def _unready(self, title: str, network: str | None) -> ComposerError:
+        shown = f"{title}, network: {network}" if network else title
+        error = EDITOR_NOT_READY.error(seconds=self._settings.editor_timeout_seconds, page_title=shown)
+        if network:
+            error.details["network"] = network
+        return error
+
+
+def may_pass(error: ComposerError) -> bool:
+    """Whether looking again at once has a chance: the browser died, or its connection did."""
+    return error.code is BROWSER_UNAVAILABLE or (
+        error.code is EDITOR_NOT_READY and "network" in error.details
+    )
 
 
 def _readable_texts(document: Document) -> list[str]:

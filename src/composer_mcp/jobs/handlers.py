@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from composer_mcp.composer import editor, facts, writes
 from composer_mcp.composition.document import Document, compose, version_of
-from composer_mcp.errors import BROWSER_UNAVAILABLE, ComposerError
+from composer_mcp.errors import ComposerError
 from composer_mcp.jobs.requests import (
     AnyRequest,
     AnyResult,
@@ -22,7 +22,7 @@ from composer_mcp.jobs.requests import (
 from composer_mcp.jobs.work import Work
 from composer_mcp.observability.logs import redact
 
-#: A preview changes nothing, so it is simply done again when its browser dies.
+#: A preview changes nothing, so it is simply done again when its browser or its connection dies.
 PREVIEW_TRIES = 2
 
 
@@ -99,9 +99,9 @@ async def _preview(request: PreviewComposition, work: Work) -> Preview:
             look = await _look(request.uid, document, work)
             break
         except ComposerError as error:
-            if error.code is not BROWSER_UNAVAILABLE or not remaining:
+            if not remaining or not editor.may_pass(error):
                 raise
-            await work.progress(0.2, "The browser failed; starting another one")
+            await work.progress(0.2, "The browser or its connection failed; trying again")
     await work.progress(0.9, "Keeping the picture")
     picture = await work.artifacts.put(look.picture, "image/png")
     await work.progress(1.0, "The preview is ready")
