@@ -99,7 +99,7 @@ def _start(host: Host) -> None:
         "--systemd=always", "--cgroupns=private", f"--cap-add={CAPABILITIES}", "--shm-size=512m",
         # Where AppArmor is active podman's profile forbids every mount, which systemd's sandboxing needs.
         "--security-opt", "apparmor=unconfined",
-        "-v", f"{INIT}:/sbin/lab-init:ro", "-v", f"{host.key}.pub:/root/.ssh/authorized_keys:ro",
+        "-v", f"{INIT}:/sbin/lab-init:ro", "-v", f"{host.key}.pub:/etc/lab-operator.pub:ro",
         *flags, *host.options, host.image, *host.command,
     )  # fmt: skip
     if host.boot:
