@@ -58,7 +58,7 @@ def test_the_web_process_answers_no_one_without_a_client_certificate(site):
 
 
 def test_the_web_process_is_closed_to_its_neighbours(site):
-    other = site.host("core1").run(
+    other = site.host("app2").run(
         f"curl -sS --max-time 5 {FILES} {CERTIFICATE} https://app1.lab.test:8101/health/live"
     )
     assert other.returncode in (7, 28), other
