@@ -15,6 +15,7 @@ from .support.installation import PUBLIC_URL, Platform
 from .support.issuer import Issuer
 from .support.openbao import OpenBao
 from .support.postgres import Postgres
+from .support.processes import Process
 from .support.seaweed import Seaweed
 
 __all__ = ["bench", "chromium", "standin", "standin_process"]
@@ -74,6 +75,19 @@ def standing(
     with new_platform(tmp_path_factory.mktemp("standing"), postgres, issuer, authority) as platform:
         platform.start_web()
         yield platform
+
+
+@pytest.fixture(scope="module")
+def standing_worker(standing: Platform) -> Process:
+    return standing.start_tame_worker()
+
+
+@pytest.fixture
+def serving(standing: Platform, standing_worker: Process) -> Platform:
+    """The standing platform with a tame worker and no jobs; what the worker says from now on is awaited."""
+    standing.sql("truncate job, tenant_tag")
+    standing_worker.forget_output()
+    return standing
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,13 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
-async def test_a_call_is_done_by_a_worker_and_reports_progress(platform: Platform, mode: str) -> None:
-    platform.start_web()
-    platform.start_tame_worker()
+async def test_a_call_is_done_by_a_worker_and_reports_progress(serving: Platform, mode: str) -> None:
     heard: list[tuple[float, str | None]] = []
 
     async def listen(progress: float, total: float | None, message: str | None) -> None:
         heard.append((progress, message))
 
-    async with platform.client(mode=mode) as client:
+    async with serving.client(mode=mode) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         result = await client.call_tool("get_composition", {"uid": "sit-0600"}, progress_callback=listen)
 

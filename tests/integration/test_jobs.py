@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from .support.installation import Platform, error_of
+from .support.processes import Process
 
 pytestmark = pytest.mark.anyio
 
@@ -66,11 +67,9 @@ async def test_sigterm_finishes_the_running_job_and_takes_no_other(platform: Pla
     assert not any(result.is_error for result in results)
 
 
-async def test_the_same_key_gives_the_same_composition(platform: Platform) -> None:
-    platform.start_web()
-    platform.start_tame_worker()
+async def test_the_same_key_gives_the_same_composition(serving: Platform) -> None:
     call = {"lesson": LESSON, "idempotency_key": "lesson-0001"}
-    async with platform.client() as client:
+    async with serving.client() as client:
         first = await client.call_tool("create_composition", call)
         again = await client.call_tool("create_composition", call)
         other = await client.call_tool("create_composition", call | {"lesson": LESSON | {"title": "Atoms"}})
@@ -78,40 +77,37 @@ async def test_the_same_key_gives_the_same_composition(platform: Platform) -> No
     assert first.structured_content["created"] and not again.structured_content["created"]
     assert first.structured_content["uid"] == again.structured_content["uid"]
     assert error_of(other)["code"] == "idempotency_key_reused"
-    assert platform.sql("select count(*) from job") == "1"
+    assert serving.sql("select count(*) from job") == "1"
 
 
-async def test_many_calls_with_one_key_make_one_job(platform: Platform) -> None:
-    platform.start_web()
-    platform.start_tame_worker()
+async def test_many_calls_with_one_key_make_one_job(serving: Platform) -> None:
     call = {"lesson": LESSON, "idempotency_key": "lesson-0001"}
     uids = []
 
     async def create() -> None:
-        async with platform.client() as client:
+        async with serving.client() as client:
             uids.append((await client.call_tool("create_composition", call)).structured_content["uid"])
 
     async with anyio.create_task_group() as group:
         for _ in range(20):
             group.start_soon(create)
     assert len(uids) == 20 and len(set(uids)) == 1
-    assert platform.sql("select count(*), max(epoch) from job") == "1|1"
+    assert serving.sql("select count(*), max(epoch) from job") == "1|1"
 
 
-async def test_a_retryable_failure_is_tried_again_under_the_same_key(platform: Platform) -> None:
+async def test_a_retryable_failure_is_tried_again_under_the_same_key(serving: Platform) -> None:
     from composer_mcp.jobs.postgres_engine import PostgresJobEngine
     from composer_mcp.jobs.requests import GetComposition
     from composer_mcp.store import database
 
-    platform.start_tame_worker()
     options = database.connection_options(
-        platform.settings.database, platform.secrets.read("database-password"), application="test"
+        serving.settings.database, serving.secrets.read("database-password"), application="test"
     )
 
     async def progress(fraction: float, message: str) -> None:
         """Nobody listens."""
 
-    async with PostgresJobEngine.open(platform.settings, options) as engine:
+    async with PostgresJobEngine.open(serving.settings, options) as engine:
         for code, attempts in (("job_timeout", 2), ("invalid_arguments", 1)):
             request, key = GetComposition(uid=f"fail-{code}"), f"key-{code}"
             jobs = set()
@@ -121,7 +117,7 @@ async def test_a_retryable_failure_is_tried_again_under_the_same_key(platform: P
                 jobs.add(record.id)
                 assert record.error is not None
             assert len(jobs) == 1
-            assert platform.sql(f"select epoch from job where idempotency_key = '{key}'") == str(attempts)
+            assert serving.sql(f"select epoch from job where idempotency_key = '{key}'") == str(attempts)
 
 
 async def test_a_full_queue_refuses_with_a_time_to_come_back(platform: Platform) -> None:
@@ -165,15 +161,13 @@ async def test_a_tenant_that_floods_the_queue_does_not_delay_another(platform: P
     assert int(rank) <= 3
 
 
-async def test_a_job_belongs_to_its_tenant(platform: Platform) -> None:
-    platform.start_web()
-    platform.start_tame_worker()
-    async with platform.client() as client:
+async def test_a_job_belongs_to_its_tenant(serving: Platform) -> None:
+    async with serving.client() as client:
         await client.call_tool("get_composition", {"uid": "sit-0001"})
-        job = {"job_id": platform.sql("select id from job")}
+        job = {"job_id": serving.sql("select id from job")}
         own = await client.call_tool("get_job", job)
         unknown = error_of(await client.call_tool("get_job", {"job_id": str(uuid.uuid4())}))
-    async with platform.client(platform.issuer.token(tenant="other")) as client:
+    async with serving.client(serving.issuer.token(tenant="other")) as client:
         foreign = error_of(await client.call_tool("get_job", job))
     assert own.structured_content["state"] == "succeeded"
     assert own.structured_content["result"]["uid"] == "sit-0001"
@@ -183,28 +177,24 @@ async def test_a_job_belongs_to_its_tenant(platform: Platform) -> None:
     )
 
 
-async def test_two_tenants_may_use_the_same_key(platform: Platform) -> None:
-    platform.start_web()
-    platform.start_tame_worker()
+async def test_two_tenants_may_use_the_same_key(serving: Platform) -> None:
     call = {"lesson": LESSON, "idempotency_key": "lesson-0001"}
     uids = set()
     for tenant in ("school", "other"):
-        async with platform.client(platform.issuer.token(tenant=tenant)) as client:
+        async with serving.client(serving.issuer.token(tenant=tenant)) as client:
             uids.add((await client.call_tool("create_composition", call)).structured_content["uid"])
     assert len(uids) == 2
 
 
-async def test_a_job_goes_on_when_its_caller_leaves(platform: Platform) -> None:
-    platform.start_web()
-    worker = platform.start_tame_worker()
-    uid = platform.hold("leaver")
+async def test_a_job_goes_on_when_its_caller_leaves(serving: Platform, standing_worker: Process) -> None:
+    uid = serving.hold("leaver")
     async with anyio.create_task_group() as group:
-        group.start_soon(call_in_background, platform, [], uid)
-        await anyio.to_thread.run_sync(worker.wait_for, "tame.begun")
+        group.start_soon(call_in_background, serving, [], uid)
+        await anyio.to_thread.run_sync(standing_worker.wait_for, "tame.begun")
         group.cancel_scope.cancel()
-    platform.release("leaver")
-    await anyio.to_thread.run_sync(worker.wait_for, "job.finished")
-    assert platform.sql("select state from job") == "succeeded"
+    serving.release("leaver")
+    await anyio.to_thread.run_sync(standing_worker.wait_for, "job.finished")
+    assert serving.sql("select state from job") == "succeeded"
 
 
 async def test_a_restart_of_the_database_is_survived(platform: Platform) -> None:
@@ -241,29 +231,27 @@ async def test_a_job_that_kills_its_workers_is_given_up(platform: Platform) -> N
     assert error_of(results[0])["code"] == "job_poisoned"
 
 
-async def test_a_crash_of_a_handler_is_told_without_its_secrets(platform: Platform) -> None:
-    platform.start_web()
-    worker = platform.start_tame_worker()
-    async with platform.client() as client:
+async def test_a_crash_of_a_handler_is_told_without_its_secrets(
+    serving: Platform, standing_worker: Process
+) -> None:
+    async with serving.client() as client:
         error = error_of(await client.call_tool("get_composition", {"uid": "crash-it"}))
-    await anyio.to_thread.run_sync(worker.wait_for, "job.finished")
-    assert error["code"] == "internal" and error["details"]["job_id"] == platform.sql("select id from job")
-    assert "unforeseen" in worker.output and "abcdefgh12345678" not in worker.output
+    await anyio.to_thread.run_sync(standing_worker.wait_for, "job.finished")
+    assert error["code"] == "internal" and error["details"]["job_id"] == serving.sql("select id from job")
+    assert "unforeseen" in standing_worker.output and "abcdefgh12345678" not in standing_worker.output
     assert "abcdefgh12345678" not in json.dumps(error)
-    line = next(json.loads(line) for line in worker.output.splitlines() if "job.crashed" in line)
+    line = next(json.loads(line) for line in standing_worker.output.splitlines() if "job.crashed" in line)
     assert line["correlation_id"] == error["correlation_id"]
 
 
-async def test_progress_reaches_the_caller_at_a_bounded_rate(platform: Platform) -> None:
-    platform.start_web()
-    platform.start_tame_worker()
+async def test_progress_reaches_the_caller_at_a_bounded_rate(serving: Platform) -> None:
     heard: list[float] = []
 
     async def listen(progress: float, total: float | None, message: str | None) -> None:
         heard.append(progress)
 
     began = time.monotonic()
-    async with platform.client() as client:
+    async with serving.client() as client:
         await client.call_tool("get_composition", {"uid": "chatty-100"}, progress_callback=listen)
     seconds = time.monotonic() - began
     assert 1 < len(heard) <= 4 * seconds + 2

@@ -58,6 +58,10 @@ def whole(
             "project_uid": PROJECT_UID,
             "connector_uid": CONNECTOR_UID,
             "authority": standin.authority,
+            "attempts": 3,
+            "retry_first_delay_seconds": 0.05,
+            "retry_budget_seconds": 5,
+            "settle_seconds": 1,
         },
         browser={"executable": chromium.executable, "temporary_directory": chromium.folder},
     )

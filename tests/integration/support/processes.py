@@ -58,6 +58,11 @@ class Process:
             raise AssertionError(f"{text!r} did not appear in the output of {self.command}:\n{self.output}")
         return found + len(text)
 
+    def forget_output(self) -> None:
+        """Wait only for what is said from now on."""
+        with self._said:
+            self.output = ""
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
