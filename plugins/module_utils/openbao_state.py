@@ -85,7 +85,7 @@ class State:
                 values[name] = source["value"]
             elif name not in values:
                 before[name], after[name] = "absent", "generated"
-                values[name] = "".join(random.choice(ALPHABET) for _ in range(source["generate"]))
+                values[name] = "".join(random.choice(ALPHABET) for index in range(source["generate"]))
                 self.generated.append(f"{path}#{name}")
         if after and self.changes.record(f"secret {path}", before, after):
             # Check-and-set: whoever wrote in between is not overwritten, the run fails and can be repeated.

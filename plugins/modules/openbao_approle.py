@@ -122,7 +122,7 @@ def policy_rules(mount: str, paths: list[str]) -> str:
 def role_settings(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """Settings of the AppRole as the API reads them back."""
     # A single address is read back without its prefix length.
-    cidrs = [cidr[:-3] if cidr.endswith("/32") else cidr for cidr in params["cidrs"]]
+    cidrs = [cidr.removesuffix("/32").removesuffix("/128") for cidr in params["cidrs"]]
     return {
         "bind_secret_id": True,
         "secret_id_bound_cidrs": params["cidrs"],

@@ -47,6 +47,7 @@ attributes:
     description: Only says whether the identity works.
   diff_mode:
     support: none
+    description: There is nothing to show but secrets.
 """
 
 EXAMPLES = r"""

@@ -104,7 +104,9 @@ def test_killed_it_comes_back_by_itself(host, client):
     client.run("PUT", "/composer-artifacts/kept", body="kept")
     before = host.check_output("systemctl show -p MainPID --value object-store")
     host.run_test("systemctl kill --signal=KILL --kill-whom=main object-store")
-    assert client.run("GET", "/composer-artifacts/kept") == (200, "kept")
+    # Open connections break, as with any server that dies; the next try succeeds.
+    again = "--retry 30 --retry-delay 1 --retry-all-errors --fail"
+    assert client.run("GET", "/composer-artifacts/kept", options=again) == (200, "kept")
     assert host.check_output("systemctl show -p MainPID --value object-store") != before
 
 

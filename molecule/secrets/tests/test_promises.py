@@ -9,7 +9,7 @@ import pytest
 UNITS = ["composer-secrets", "openbao"]
 URL = "https://secrets-12.lab.test:8200/v1"
 CURL = "curl -sS --cacert /etc/ssl/composer/authority.crt"
-FETCH = "/usr/local/lib/composer-secrets/fetch"
+FETCH = "/usr/bin/python3 -I /usr/local/lib/composer-secrets/fetch"
 FILES = {"secrets-12": ["database-password"], "secrets-13": ["composer-project-key", "composer-token"]}
 FOREIGN = {"secrets-12": "composer-service/account", "secrets-13": "database/composer"}
 
