@@ -44,6 +44,19 @@ def test_ssh_settings_that_nobody_confirms_are_withdrawn(host: Any) -> None:
     assert host.run("composer-ssh-settings try 3").stdout.strip() == "unchanged"
 
 
+def test_a_trial_does_not_survive_a_restart_of_the_host(host: Any) -> None:
+    folder, settings = "/etc/composer-hardening", "/etc/ssh/sshd_config.d/10-composer.conf"
+    host.run(f"cp -p {folder}/ssh.conf /root/ssh.conf; echo '# mistake' >> {folder}/ssh.conf")
+    assert host.run("composer-ssh-settings try 300").stdout.strip() == "on trial"
+    # What a restart does: the clock is gone, and the boot target starts what it wants.
+    host.run("systemctl stop composer-ssh-settings-revert.timer; systemctl daemon-reload")
+    assert "composer-ssh-settings.service" in host.run("systemctl show -P Wants multi-user.target").stdout
+    assert host.run("systemctl start composer-ssh-settings.service").succeeded
+    assert "mistake" not in host.file(settings).content_string
+    host.run(f"mv /root/ssh.conf {folder}/ssh.conf; rm {folder}/ssh.refused")
+    assert host.run("composer-ssh-settings try 3").stdout.strip() == "unchanged"
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
