@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import composer_mcp
+from composer_mcp.errors import ComposerError
 from composer_mcp.observability import logs, process
 from composer_mcp.settings import DEFAULT_CONFIG, PORTS, ConfigurationError, Credentials, Settings, load
 
@@ -183,3 +184,6 @@ def main() -> None:
     except ConfigurationError as error:
         typer.echo(f"composer-mcp: {logs.redact(str(error))}", err=True)
         sys.exit(2)
+    except ComposerError as error:
+        typer.echo(f"composer-mcp: {logs.redact(f'{error.sentence} {error.remedy}')}", err=True)
+        sys.exit(1)

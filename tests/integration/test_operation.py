@@ -11,7 +11,9 @@ import anyio
 import httpx
 import pytest
 
+from .support.authority import Authority
 from .support.installation import CLI, Platform
+from .support.processes import free_port
 from .test_jobs import call_in_background
 
 
@@ -58,6 +60,21 @@ def test_check_reports_each_dependency_and_the_remedy(platform: Platform) -> Non
     assert by_name["object store"]["ok"]
     assert by_name[f"issuer {platform.issuer.url}"]["ok"]
     assert "wrong-password-here" not in json.dumps(findings)
+
+
+def test_the_database_is_found_among_several_hosts_and_must_prove_its_name(platform: Platform) -> None:
+    def finding() -> dict[str, Any]:
+        answer = json.loads(run(platform, "check", "--json").stdout)
+        return next(each for each in answer["checks"] if each["name"] == "database")
+
+    here, nobody = f"localhost:{platform.postgres.port}", f"localhost:{free_port()}"
+    platform.configure(database={"hosts": [nobody, here]})
+    assert finding()["ok"]
+    stranger = Authority(platform.folder / "stranger").certificate
+    platform.configure(database={"hosts": [here], "authority": stranger})
+    refused = finding()
+    assert not refused["ok"] and "certificate verify failed" in refused["detail"]
+    assert "database.authority" in refused["remedy"]
 
 
 def test_readiness_names_its_reasons(platform: Platform) -> None:

@@ -40,6 +40,7 @@ def whole(
     }.items():
         (platform.credentials / name).write_text(value)
     platform.configure(
+        web={"workers": 2},
         issuer={
             "issuer": openbao.issuer,
             "jwks_url": openbao.jwks_url,
