@@ -13,6 +13,7 @@ TLS = "--cacert /etc/ssl/composer/authority.crt"
 CLIENT = f"{TLS} --cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
 WEB = "https://localhost:8101"
 SECRETS = ["canary-database", "canary-owner", "canary-composer-token", "canary-project-key"]
+SCOPES = "compositions:read compositions:write jobs:read"
 WAIT_READY = f"timeout 60 sh -c 'until curl -sf -o /dev/null {CLIENT} {WEB}/health/ready; do sleep 0.2; done'"
 
 
@@ -38,12 +39,12 @@ def call(
 def test_the_web_is_ready_for_those_with_a_certificate_and_for_nobody_else(host: Any) -> None:
     assert host.run(f"curl -sSf {CLIENT} {WEB}/health/ready").rc == 0
     refused = host.run(f"curl -sS {TLS} {WEB}/health/ready || exit 1")
-    assert refused.rc != 0 and "certificate required" in refused.stderr
+    assert refused.rc != 0 and refused.stdout == ""
     assert host.run("curl -sS http://localhost:8101/health/live || exit 1").rc != 0
 
 
 def test_a_caller_sees_the_tools(host: Any, neighbour: Any) -> None:
-    names = {tool["name"] for tool in call(host, neighbour, "tools/list")["result"]["tools"]}
+    names = {tool["name"] for tool in call(host, neighbour, "tools/list", scopes=SCOPES)["result"]["tools"]}
     assert {"create_composition", "get_composition", "get_job"} <= names
 
 
@@ -93,8 +94,8 @@ def test_secrets_are_in_credentials_only(host: Any) -> None:
 
 def test_a_worker_gets_no_secret_of_the_web_and_the_reverse(host: Any) -> None:
     def given(unit: str) -> set[str]:
-        shown = host.check_output(f"systemctl show --property LoadCredential {unit}")
-        return {line.removeprefix("LoadCredential=").split(":")[0] for line in shown.splitlines()}
+        shown = host.check_output(f"systemctl cat {unit}").splitlines()
+        return {line.split("=")[1].split(":")[0] for line in shown if line.startswith("LoadCredential=")}
 
     assert given("composer-web@blue") == {"database-password", "tls.key"}
     assert given("composer-worker@1") == {"database-password", "composer-token", "composer-project-key"}
