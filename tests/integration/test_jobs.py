@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from .support.installation import Platform, error_of
@@ -214,6 +215,25 @@ async def test_a_restart_of_the_database_is_survived(platform: Platform) -> None
         after = await client.call_tool("get_composition", {"uid": "sit-0001"})
     assert not after.is_error, after
     assert time.monotonic() - began < 10
+
+
+async def test_what_started_without_a_database_serves_when_it_comes(platform: Platform) -> None:
+    platform.postgres.stop()
+    try:
+        web = platform.start_web()
+        worker = platform.start(platform.tame_worker_command(), "worker.database_away")
+        async with httpx.AsyncClient() as http:
+            ready = await http.get(f"http://127.0.0.1:{platform.port}/health/ready")
+        assert ready.status_code == 503 and ready.json()["reasons"][0].startswith("database:")
+        refused: list[Any] = []
+        await call_in_background(platform, refused, "sit-0001")
+        assert error_of(refused[0])["code"] == "store_unavailable"
+    finally:
+        platform.postgres.start()
+    await anyio.to_thread.run_sync(worker.wait_for, "worker.ready")
+    results: list[Any] = []
+    await call_in_background(platform, results, "sit-0001")
+    assert not results[0].is_error, f"{results[0]}\n{web.output}"
 
 
 async def test_a_job_that_kills_its_workers_is_given_up(platform: Platform) -> None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pgqueuer
 import structlog
 from pgqueuer import PgQueuer
@@ -68,7 +69,7 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
         attempts = Attempts(pool, handle, resources, settings.worker)
 
         def queue() -> contextlib.AbstractAsyncContextManager[PgQueuer]:
-            return _queue(settings, options, attempts, supervisor)
+            return _queue(settings, options, attempts, supervisor, stop)
 
         concurrency = settings.worker.concurrency
         log.info("worker.starting", concurrency=concurrency)
@@ -88,7 +89,11 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
 
 @contextlib.asynccontextmanager
 async def _queue(
-    settings: Settings, options: dict[str, Any], attempts: Attempts, supervisor: Supervisor
+    settings: Settings,
+    options: dict[str, Any],
+    attempts: Attempts,
+    supervisor: Supervisor,
+    stop: asyncio.Event,
 ) -> AsyncIterator[PgQueuer]:
     """Connect to the queue; entered anew after each failure."""
     # The queue's own bookkeeping need not be on disk at once: a lost claim or heartbeat is repeated.
@@ -98,10 +103,26 @@ async def _queue(
         for kind in REQUESTS:
             queuer.entrypoint(kind, accepts_context=False)(attempts.run)
         upkeep.register(queuer, pool, settings)
-        await pool.fetchval("select 1")
+        await _reach(pool, stop)
         log.info("worker.ready")
         supervisor.tell("READY=1")
         yield queuer
     finally:
         # A pool whose connections broke cannot be closed politely.
         pool.terminate()
+
+
+async def _reach(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+    """Wait for the database, asking ever less often, with one line a try."""
+    pause = 0.25
+    while True:
+        try:
+            await pool.fetchval("select 1")
+            return
+        except database.UNREACHABLE as error:
+            if stop.is_set():
+                raise
+            log.warning("worker.database_away", error=repr(error), next_try_seconds=pause)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+        pause = min(pause * 2, 5.0)

@@ -117,9 +117,11 @@ class Platform:
 
     def start_tame_worker(self) -> Process:
         """Start a worker that does tame work (see ``tame_worker``)."""
+        return self.start(self.tame_worker_command(), "worker.ready", TAME_FOLDER=str(self.tame))
+
+    def tame_worker_command(self) -> list[str]:
         program = str(Path(__file__).with_name("tame_worker.py"))
-        command = [sys.executable, "-P", program, str(self.config), str(self.credentials)]
-        return self.start(command, "worker.ready", TAME_FOLDER=str(self.tame))
+        return [sys.executable, "-P", program, str(self.config), str(self.credentials)]
 
     def hold(self, name: str) -> str:
         """Return the uid for a tame job that goes on only when it is released."""
