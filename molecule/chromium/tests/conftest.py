@@ -1,0 +1,23 @@
+"""Opens pages as the worker's unit does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+OpenPage = Callable[[str], str]
+
+
+@pytest.fixture
+def open_page(host: Any) -> OpenPage:
+    """Run a command confined like the worker; returns what it printed on standard output."""
+
+    def run(command: str) -> str:
+        host.check_output("systemctl start page")
+        host.run(f"cat > /opt/page/command <<'END'\n{command}\nEND")
+        host.run("systemctl reset-failed composer-worker@1; systemctl start --wait composer-worker@1")
+        return str(host.file("/opt/page/output").content_string)
+
+    return run
