@@ -2,7 +2,7 @@
 
     python -m lab.images [debian13] [debian12] [debian13-baked] …
 
-An image is rebuilt when its recipe (this module, the package list) has changed; a label says which it has.
+An image is rebuilt when its recipe (packages, options, archive) has changed; a label says which it has.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from lab.machine import CACHE, GIB, memory_available, podman, run
@@ -57,9 +58,9 @@ def packages() -> list[str]:
 
 def recipe(name: str) -> str:
     """A digest of everything that decides the image's content."""
-    digest = hashlib.sha256(
-        repr((SUITES[_bare(name)], BASE_PACKAGES, MASKED_UNITS, _bootstrap_options())).encode()
-    )
+    # The archive and the way to it are baked in as well: a machine that changed its mirror needs new images.
+    decisions = (SUITES[_bare(name)], _bootstrap_options(), sorted(mirrors().items()), _apt_options())
+    digest = hashlib.sha256(repr(decisions).encode())
     if name.endswith("-baked"):
         digest.update(repr((packages(), BAKE)).encode())
     return digest.hexdigest()[:16]
@@ -102,6 +103,9 @@ def ensure(names: Sequence[str], say: Say = print) -> list[str]:
             else:
                 _build(name, say)
             built.append(name)
+    if built:
+        # The images that were replaced have lost their name; those that a container still uses stay.
+        podman("image", "prune", "--force", "--filter", f"label={LABEL}")
     return built
 
 
@@ -144,6 +148,7 @@ def _lock(name: str, say: Say) -> Iterator[None]:
         yield
 
 
+@cache
 def mirrors() -> dict[str, str]:
     """The Debian archives that this machine itself uses, by label."""
     listed = run(
@@ -162,6 +167,7 @@ def parse_mirrors(listing: str) -> dict[str, str]:
     return found
 
 
+@cache
 def _apt_options() -> list[str]:
     """This machine's proxy, TLS and validity settings for apt, and nothing else of its configuration."""
     dump = run(["apt-config", "dump", "--format", '%F "%v";%n'], check=False).stdout
@@ -189,8 +195,6 @@ def _bootstrap_options() -> list[str]:
         f"--include={','.join(BASE_PACKAGES)}",
         '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*; : > "$1"/etc/machine-id',
         f'--customize-hook=chroot "$1" systemctl mask {" ".join(MASKED_UNITS)}',
-        # Empty but recent lists would make `apt: cache_valid_time` believe that it knows every package.
-        '--customize-hook=touch -d @0 "$1"/var/lib/apt/lists',
     ]
 
 
