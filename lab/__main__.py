@@ -93,7 +93,7 @@ def _down(lab: config.Lab, with_images: bool) -> int:
         present = [images.reference(name) for name in images.NAMES if images.exists(name)]
         if present:
             podman("rmi", "--force", *present)
-            podman("image", "prune", "--force", "--filter", f"label={images.LABEL}")
+            images.remove_replaced()
             say(f"removed the images {', '.join(present)}")
     print("The lab is gone." if said else "There was no lab.")
     return 0

@@ -104,9 +104,16 @@ def ensure(names: Sequence[str], say: Say = print) -> list[str]:
                 _build(name, say)
             built.append(name)
     if built:
-        # The images that were replaced have lost their name; those that a container still uses stay.
-        podman("image", "prune", "--force", "--filter", f"label={LABEL}")
+        remove_replaced()
     return built
+
+
+def remove_replaced() -> None:
+    """Remove the images that lost their name to a newer one.
+
+    One that a container still uses stays until the next time; podman then reports an error, which is none.
+    """
+    podman("image", "prune", "--force", "--filter", f"label={LABEL}", check=False)
 
 
 def fill_package_cache(name: str, say: Say = print) -> None:
