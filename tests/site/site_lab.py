@@ -188,9 +188,13 @@ class Site:
             assert time.monotonic() < deadline, f"no request {route} reached the third party"
             Event().wait(POLL_SECONDS)
 
-    def kill_worker_of(self, key: str) -> str:
-        """Kill, without warning, the worker that has this job; the name of its host and unit comes back."""
-        job = self.jobs(f"select id from job where idempotency_key = '{key}'")
+    def kill_a_worker(self, mark: str) -> str:
+        """Kill, without warning, a worker that has one of the jobs whose key begins so: the newest."""
+        job = self.jobs(
+            f"select id from job where idempotency_key like '{mark}%' and state = 'running'"
+            " order by started_at desc limit 1"
+        )
+        assert job, "no job is running"
         for host in (self.host("app1"), self.host("app2")):
             lines = host.ask(f"journalctl --output=json -u 'composer-worker@*' -g {job} || :").splitlines()
             units = {json.loads(line)["_SYSTEMD_UNIT"] for line in lines if "job.started" in line}

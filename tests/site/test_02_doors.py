@@ -50,8 +50,9 @@ def test_the_web_process_answers_no_one_without_a_client_certificate(site):
     edge = site.host("edge1")
     # one port only: 8101 is the slot in use
     refused = edge.run(f"curl -sS --max-time 10 {FILES} https://app1.lab.test:8101/health/live")
-    assert refused.returncode != 0, refused.stdout
-    assert "certificate" in refused.stderr.lower() or "alert" in refused.stderr.lower(), refused.stderr
+    # TLS 1.3 tells the caller after the handshake: as an alert, or as a connection that is cut
+    assert refused.returncode in (35, 56), refused
+    assert not refused.stdout
     assert edge.ask(
         f"curl -sS --fail --max-time 10 {FILES} {CERTIFICATE} https://app1.lab.test:8101/health/live"
     )

@@ -48,7 +48,7 @@ def test_no_secret_is_in_journals_processes_units_or_world_readable_files(
     answer = site.host(host).python("leaks", given=json.dumps(secrets))
     assert not answer["found"], answer["found"]
     assert answer["looked"]["journal bytes"] > 10_000
-    assert answer["looked"]["process files"] > 20
+    assert answer["looked"]["process files"] > 10
     assert answer["looked"]["files"] > 500
     record_property(
         "summary", f"{len(secrets)} secrets searched for on {host}: none found; looked at {answer['looked']}"
