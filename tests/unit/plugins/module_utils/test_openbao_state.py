@@ -98,7 +98,7 @@ def given(value, path="composer-service/account", name="token"):
 
 
 def test_a_secret_is_generated_once_and_then_kept(bao):
-    dummy, state = apply(bao, secrets=generated())
+    _changes, state = apply(bao, secrets=generated())
     first = bao.paths["composer/data/database/composer"]["data"]["password"]
     assert len(first) == 32
     assert state.generated == ["database/composer#password"]
@@ -118,7 +118,7 @@ def test_a_given_value_replaces_another_and_leaves_other_fields(bao):
 
 
 def test_no_secret_is_in_what_ansible_shows(bao):
-    changes, dummy = apply(bao, secrets=generated() + given("given-value"), users=[ANA])
+    changes, _state = apply(bao, secrets=generated() + given("given-value"), users=[ANA])
     shown = json.dumps(changes.diff())
     value = bao.paths["composer/data/database/composer"]["data"]["password"]
     assert value not in shown
@@ -128,7 +128,7 @@ def test_no_secret_is_in_what_ansible_shows(bao):
 
 
 def test_check_mode_writes_nothing_even_where_nothing_is_there_yet(bao):
-    changes, dummy = apply(
+    changes, _state = apply(
         bao,
         check_mode=True,
         mounts=[{"path": "composer", "type": "kv", "version": "2"}],
@@ -168,7 +168,7 @@ def test_a_users_tenant_and_scopes_are_in_the_identity_that_tokens_are_made_from
 def test_a_new_password_is_noticed(bao):
     apply(bao, users=[ANA])
     bao.written.clear()
-    changes, dummy = apply(bao, users=[{**ANA, "password": "new-secret-of-ana"}])
+    changes, _state = apply(bao, users=[{**ANA, "password": "new-secret-of-ana"}])
     assert list(changes.after) == ["password of ana"]
     assert bao.written == ["auth/userpass/users/ana/password"]
 
