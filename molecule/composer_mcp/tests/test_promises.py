@@ -118,6 +118,20 @@ def test_the_application_owns_no_table_and_cannot_change_the_schema(host: Any, n
     assert neighbour.run(f"psql '{url}' --command 'create table probe (x int)' || exit 1").rc != 0
 
 
+def test_what_an_interrupted_run_left_undone_is_made_up_for(host: Any) -> None:
+    tls = "/etc/ssl/composer/host.crt /etc/ssl/composer/host.key /etc/ssl/composer/authority.crt"
+    apply = f"/bin/sh /usr/local/lib/composer-mcp/apply composer-web@blue.service 8101 {tls} 60"
+    host.check_output("touch /etc/composer-mcp/config.toml")
+    done = host.check_output(f"{apply} 2").splitlines()
+    assert done == [
+        "restarted composer-worker@1.service composer-worker@2.service",
+        "restarted composer-web@blue.service",
+    ]
+    assert host.check_output(f"{apply} 2") == ""
+    assert host.check_output(f"{apply} 1") == "stopped composer-worker@2.service"
+    host.check_output("systemctl start composer-worker@2")
+
+
 def test_a_stopping_web_says_not_ready_before_it_refuses(host: Any) -> None:
     script = (
         "systemctl stop --no-block composer-web@blue; "
@@ -135,11 +149,11 @@ def test_a_killed_web_is_back_by_itself(host: Any) -> None:
 
 
 def test_a_killed_worker_is_back_by_itself(host: Any) -> None:
-    before = host.check_output("systemctl show --property MainPID --value composer-worker@1")
+    shown = "systemctl show --property MainPID --value composer-worker@1"
+    before = host.check_output(shown)
     host.check_output("systemctl kill --signal=KILL composer-worker@1")
-    wait = "until systemctl is-active --quiet composer-worker@1; do sleep 0.2; done"
-    assert host.run(f"timeout 60 sh -c '{wait}'").rc == 0
-    assert host.check_output("systemctl show --property MainPID --value composer-worker@1") != before
+    back = f'[ "$({shown})" != {before} ] && systemctl is-active --quiet composer-worker@1'
+    assert host.run(f"timeout 60 sh -c {shlex.quote(f'until {back}; do sleep 0.2; done')}").rc == 0
 
 
 def test_all_processes_of_the_host_are_in_its_metrics(host: Any) -> None:

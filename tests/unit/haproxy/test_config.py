@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from .conftest import Render
+from .conftest import ROLE, Render
 
 CONFIG = "edge/etc/haproxy/haproxy.cfg.j2"
 
@@ -117,3 +117,21 @@ def test_metrics_are_only_behind_a_client_certificate(config: str) -> None:
 )
 def test_what_an_operator_sets_is_used(render: Render, variable: str, value: int, expected: str) -> None:
     assert expected in render(CONFIG, **{variable: value})
+
+
+def test_the_running_gateway_tells_which_configuration_it_has(render: Render) -> None:
+    def revisions(**variables: object) -> set[str]:
+        return set(re.findall(r'"revision":"([0-9a-f]{12})"', render(CONFIG, **variables)))
+
+    assert len(revisions()) == 1
+    assert revisions() == revisions()
+    assert revisions() != revisions(haproxy_calls_per_minute=7)
+    assert revisions() != revisions(haproxy_servers={"app1": "192.0.2.99"})
+
+
+def test_every_variable_of_the_configuration_changes_its_revision() -> None:
+    template = (ROLE / "templates/edge/etc/haproxy/haproxy.cfg.j2").read_text()
+    used = set(re.findall(r"\bhaproxy_\w+", template))
+    listed = (ROLE / "vars/main.yml").read_text()
+    listed = listed[listed.index("_haproxy_inputs:") : listed.index("_haproxy_origin:")]
+    assert used <= set(re.findall(r"\bhaproxy_\w+", listed))
