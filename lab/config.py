@@ -84,6 +84,17 @@ class Lab:
         return f"https://localhost:{self.port}/mcp"
 
     @property
+    def arguments(self) -> str:
+        """What must follow `make lab-…` to mean this lab; empty for the first one with its usual values."""
+        usual = from_environment({"LAB_NAME": self.name})
+        words = {
+            "LAB_NAME": "" if self.name == "lab" else self.name,
+            "LAB_SUBNET": "" if self.prefix == usual.prefix else self.prefix,
+            "LAB_PORT": "" if self.port == usual.port else str(self.port),
+        }
+        return "".join(f" {name}={value}" for name, value in words.items() if value)
+
+    @property
     def authority(self) -> Path:
         """The certificate of the lab's private authority."""
         return self.state / "authority" / "authority.crt"

@@ -40,7 +40,7 @@ def check(lab: config.Lab) -> None:
     rights()
     running = hosts.containers(lab.label)
     foreign(lab)
-    port(lab, published=f"{lab.name}-edge1" in running)
+    port(lab, _published(lab) if lab.container("edge1") in running else None)
     subnets(lab)
     memory(memory_available(), already_running=any(state == "running" for state in running.values()))
     for place in (STORE, PROJECT):
@@ -94,10 +94,17 @@ def foreign(lab: config.Lab) -> None:
         )
 
 
-def port(lab: config.Lab, published: bool) -> None:
+def port(lab: config.Lab, published: int | None) -> None:
     """The front door's port is free, or already ours."""
-    if published:
+    if published == lab.port:
         return
+    if published is not None:
+        raise Problem(
+            f"this lab stands already, with its front door at port {published} instead of {lab.port}.",
+            "A host's port is decided when the host is made.",
+            f"Keep it with `make lab LAB_PORT={published}`, or begin anew with `make lab-down` first.",
+            "The lab is as it was; nothing else was started.",
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -114,6 +121,13 @@ def port(lab: config.Lab, published: bool) -> None:
         f"Stop that program, or choose another port:\nmake lab LAB_PORT={lab.port + 1000}",
         NOTHING,
     )
+
+
+def _published(lab: config.Lab) -> int | None:
+    """The port of this machine at which the lab's edge answers now."""
+    bindings = podman("inspect", "--format", "{{json .HostConfig.PortBindings}}", lab.container("edge1"))
+    found = json.loads(bindings.stdout).get("443/tcp") or []
+    return int(found[0]["HostPort"]) if found else None
 
 
 def _holder(number: int) -> str:

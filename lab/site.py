@@ -16,6 +16,8 @@ from lab.machine import PROJECT
 from lab.problem import Problem
 
 LIMIT_SECONDS = 1800
+# What ansible-playbook ends with when it received Ctrl-C, as everything in the terminal does.
+INTERRUPTED = 99
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 HEADLINE = re.compile(r"^(PLAY|TASK|RUNNING HANDLER) \[(.*?)\] \*+$")
 
@@ -84,6 +86,8 @@ def converge(lab: config.Lab, say: Callable[[str], None], waiting: Callable[[str
             if process.poll() is None:
                 process.terminate()
                 process.wait(timeout=30)
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
     if status != 0:
         raise _failed(status, log_path)
     return outcome

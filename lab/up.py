@@ -122,17 +122,16 @@ def _summary(lab: config.Lab, progress: Progress, result: Result) -> None:
     memory = platform.memory(lab)
     figures = {"seconds": timings, "memory_bytes": memory, "changed": result.outcome.changed}
     (lab.out / "timings.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    suffix = "" if lab.name == "lab" else f" LAB_NAME={lab.name}"
     rows = [
         ("Front door", lab.url),
         ("Its certificate's authority", str(lab.authority.relative_to(PROJECT))),
-        ("A user's token", f"make lab-token{suffix}"),
+        ("A user's token", f"make lab-token{lab.arguments}"),
         ("The composition", result.lesson.url),
         ("Its picture", str(result.lesson.picture.relative_to(PROJECT))),
-        ("Metrics", f"make lab-metrics HOST=app1{suffix}"),
-        ("Log in to a host", f"make lab-ssh HOST=app1{suffix}"),
-        ("What is up", f"make lab-status{suffix}"),
-        ("Stop and remove", f"make lab-down{suffix}"),
+        ("Metrics", f"make lab-metrics HOST=app1{lab.arguments}"),
+        ("Log in to a host", f"make lab-ssh HOST=app1{lab.arguments}"),
+        ("What is up", f"make lab-status{lab.arguments}"),
+        ("Stop and remove", f"make lab-down{lab.arguments}"),
         ("Memory of all hosts", f"{sum(memory.values()) / 2**30:.1f} GiB"),
         ("Seconds", ", ".join(f"{name} {seconds:.0f}" for name, seconds in timings.items())),
     ]

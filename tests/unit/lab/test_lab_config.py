@@ -26,6 +26,12 @@ def test_hosts_resolve_each_other_the_front_door_and_composer():
     assert names["composer.euconquisto.test"] == "10.92.0.10"
 
 
+def test_commands_that_are_shown_name_the_lab_they_are_for():
+    assert config.from_environment({}).arguments == ""
+    assert config.from_environment({"LAB_NAME": "ci"}).arguments == " LAB_NAME=ci"
+    assert config.from_environment({"LAB_PORT": "9443"}).arguments == " LAB_PORT=9443"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

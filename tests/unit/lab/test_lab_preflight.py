@@ -43,7 +43,7 @@ def test_a_taken_port_is_reported_with_another_one():
         other.listen()
         number = other.getsockname()[1]
         lab = config.Lab(name="test", prefix="10.94.0", port=number)
-        problem = complaint(preflight.port, lab, False)
+        problem = complaint(preflight.port, lab, None)
     assert str(number) in problem.happened
     assert f"LAB_PORT={number + 1000}" in problem.remedy
 
@@ -52,7 +52,14 @@ def test_the_port_of_our_own_running_lab_is_not_an_obstacle():
     with socket.socket() as ours:
         ours.bind(("127.0.0.1", 0))
         ours.listen()
-        preflight.port(config.Lab(name="test", prefix="10.94.0", port=ours.getsockname()[1]), published=True)
+        number = ours.getsockname()[1]
+        preflight.port(config.Lab(name="test", prefix="10.94.0", port=number), number)
+
+
+def test_a_lab_that_stands_at_another_port_is_not_silently_moved():
+    with pytest.raises(Problem) as caught:
+        preflight.port(LAB, 9443)
+    assert "9443" in caught.value.happened and "LAB_PORT=9443" in caught.value.remedy
 
 
 @pytest.mark.parametrize("taken", ["10.94.0.0/24", "10.0.0.0/8", "10.95.0.7"])
