@@ -76,25 +76,25 @@ def test_a_caller_without_token_is_told_where_to_get_one(host: Any) -> None:
     assert answer.status == 401
     where = f'resource_metadata="{DOOR}/.well-known/oauth-protected-resource/mcp"'
     assert answer.headers["www-authenticate"] == f"Bearer {where}"
-    assert answer.json["code"] == "token_missing" and answer.json["remedy"]
+    assert answer.json["code"] == "invalid_token" and answer.json["remedy"]
 
 
 @pytest.mark.parametrize(
     ("flaw", "code"),
     [
-        ({"claims": {"exp": -1}}, "token_expired"),
-        ({"claims": {"exp": None}}, "token_expired"),
-        ({"claims": {"nbf": 300}}, "token_invalid"),
-        ({"claims": {"aud": "https://other.test/mcp"}}, "token_invalid"),
-        ({"claims": {"aud": ["https://other.test/mcp"]}}, "token_invalid"),
-        ({"claims": {"aud": f"{DOOR}/mcp/more"}}, "token_invalid"),
-        ({"claims": {"aud": None}}, "token_invalid"),
-        ({"claims": {"iss": "https://other.test"}}, "token_invalid"),
-        ({"claims": {"sub": None}}, "token_invalid"),
-        ({"header": {"alg": "none"}}, "token_invalid"),
-        ({"header": {"alg": "HS256"}}, "token_invalid"),
-        ({"header": {"kid": "other"}}, "token_invalid"),
-        ({"header": {"kid": None}}, "token_invalid"),
+        ({"claims": {"exp": -1}}, "invalid_token"),
+        ({"claims": {"exp": None}}, "invalid_token"),
+        ({"claims": {"nbf": 300}}, "invalid_token"),
+        ({"claims": {"aud": "https://other.test/mcp"}}, "invalid_token"),
+        ({"claims": {"aud": ["https://other.test/mcp"]}}, "invalid_token"),
+        ({"claims": {"aud": f"{DOOR}/mcp/more"}}, "invalid_token"),
+        ({"claims": {"aud": None}}, "invalid_token"),
+        ({"claims": {"iss": "https://other.test"}}, "invalid_token"),
+        ({"claims": {"sub": None}}, "invalid_token"),
+        ({"header": {"alg": "none"}}, "invalid_token"),
+        ({"header": {"alg": "HS256"}}, "invalid_token"),
+        ({"header": {"kid": "other"}}, "invalid_token"),
+        ({"header": {"kid": None}}, "invalid_token"),
     ],
     ids=str,
 )
