@@ -67,6 +67,7 @@ class Platform:
             },
             "object_store": {"url": f"file://{self.folder}/artifacts"},
             "composer": {"project_uid": "project", "connector_uid": "connector"},
+            "metrics": {"directory": self.folder / "metrics"},
         }
         issuer = sections.pop("issuer", None) or {
             "issuer": self.issuer.url,
