@@ -13,7 +13,7 @@ description:
   - Runs on the database host as root and speaks to C(psql) through its standard input as the user C(postgres).
   - Passwords are read on the host from files. Only SCRAM verifiers made from them reach the server, so that no
     statement, log, argument or environment ever holds a password. A changed password is noticed.
-  - One role owns the database and makes tables; the other reads and writes rows of all tables that the owner made
+  - One role owns the database and makes tables; the other reads and writes rows of the tables that the owner makes from then on
     or will make.
   - Fails when PostgreSQL reports an error in its configuration files, which it otherwise only logs.
 options:
@@ -105,16 +105,13 @@ select json_build_object(
     select coalesce(json_agg('pg_hba.conf:' || line_number || ': ' || error), '[]')
     from pg_hba_file_rules where error is not null));
 """
+# Tables that are there already are left alone: the application's own migrations narrow some of their privileges.
 PRIVILEGES = """
 select json_build_object(
   'usage', has_schema_privilege('{user}', 'public', 'usage'),
   'public', exists (
     select from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) acl
     where nspname = 'public' and acl.grantee = 0),
-  'tables', (
-    select coalesce(bool_and(has_table_privilege('{user}', c.oid, p)), true)
-    from pg_class c cross join unnest(array['select', 'insert', 'update', 'delete']) p
-    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v')),
   'defaults', (
     select coalesce(json_agg(distinct d.defaclobjtype::text || ':' || lower(acl.privilege_type)), '[]')
     from pg_default_acl d, aclexplode(d.defaclacl) acl
@@ -125,8 +122,6 @@ DEFAULTS = {"r:select", "r:insert", "r:update", "r:delete", "S:select", "S:usage
 GRANT = """
 revoke all on schema public from public;
 grant usage on schema public to {user};
-grant select, insert, update, delete on all tables in schema public to {user};
-grant select, usage on all sequences in schema public to {user};
 alter default privileges for role {owner} in schema public
   grant select, insert, update, delete on tables to {user};
 alter default privileges for role {owner} in schema public grant select, usage on sequences to {user};
@@ -230,12 +225,12 @@ class State:
     def _privileges(self) -> None:
         database, user = self.names["database"], self.names["user"]
         if self.check_mode and (self.before.get(f"database {database}") or self.before.get(f"role {user}")):
-            self._differs(f"privileges of {user}", "none", "rows of all tables")
+            self._differs(f"privileges of {user}", "none", "rows of its tables")
             return
         present = self.server.query(PRIVILEGES.format(**self.names), database)
-        now = present["usage"] and not present["public"] and present["tables"]
+        now = present["usage"] and not present["public"]
         later = set(present["defaults"]) >= DEFAULTS
-        if not (now and later) and self._differs(f"privileges of {user}", "incomplete", "rows of all tables"):
+        if not (now and later) and self._differs(f"privileges of {user}", "incomplete", "rows of its tables"):
             self.server.run("begin;" + GRANT.format(**self.names) + "commit;", database)
 
 

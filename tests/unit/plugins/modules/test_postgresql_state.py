@@ -27,7 +27,7 @@ class RememberingServer:
             "errors": [],
             "access_errors": [],
         }
-        self.privileges: dict[str, Any] = {"usage": False, "public": True, "tables": True, "defaults": []}
+        self.privileges: dict[str, Any] = {"usage": False, "public": True, "defaults": []}
         self.statements: list[str] = []
 
     def run(self, sql: str, database: str = "postgres") -> str:
@@ -53,7 +53,7 @@ def finished(server: RememberingServer) -> RememberingServer:
         "composer_owner": {"password": scram.make("pass-of-owner"), "login": True},
     }
     server.database |= {"owner": "composer_owner", "public": False, "connect": True}
-    server.privileges = {"usage": True, "public": False, "tables": True, "defaults": sorted(DEFAULTS)}
+    server.privileges = {"usage": True, "public": False, "defaults": sorted(DEFAULTS)}
     return server
 
 
