@@ -13,8 +13,8 @@ description:
   - Runs on the database host as root and speaks to C(psql) through its standard input as the user C(postgres).
   - Passwords are read on the host from files. Only SCRAM verifiers made from them reach the server, so that no
     statement, log, argument or environment ever holds a password. A changed password is noticed.
-  - One role owns the database and makes tables; the other reads and writes rows of the tables that the owner makes from then on
-    or will make.
+  - One role owns the database and makes tables; the other reads and writes rows of the tables that the owner makes
+    from then on. Tables that are there already are left alone.
   - Fails when PostgreSQL reports an error in its configuration files, which it otherwise only logs.
 options:
   database:
