@@ -7,13 +7,12 @@ wrong, the rule changes, here, for everybody to see.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.tracked import ROOT, tracked
+
 LONGEST_FILE = 400
 TEXT_LIMIT_BYTES = 2_000_000
 
@@ -55,19 +54,6 @@ RULES: Sequence[Rule] = (
 # The rules themselves, and texts about them.
 EXEMPT = ("tools/housecheck.py", "tests/unit/tools/test_housecheck.py")
 GENERATED = ("requirements/", "docs/reference/", "CHANGELOG", "LICENSE", "changelogs/")
-
-
-def tracked() -> list[str]:
-    """Every file of the project, also those not yet added."""
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    ).stdout.split("\0")
-    return [name for name in names if name and (ROOT / name).is_file() and not (ROOT / name).is_symlink()]
 
 
 def complaints(name: str, text: str) -> Iterator[str]:

@@ -13,27 +13,10 @@ description:
   - Makes an AppRole and a policy of the same name. The policy grants reading of the given secrets and nothing else.
   - On request issues a secret id, wrapped in a single-use token, and destroys the earlier ones.
   - Runs where OpenBao is reachable with the administrative login, usually delegated to the OpenBao host.
+extends_documentation_fragment:
+  - euconquisto.composer.openbao
+  - euconquisto.composer.openbao.administrator
 options:
-  url:
-    description: Address of the server. Only https is spoken.
-    type: str
-    required: true
-  ca_path:
-    description: Certificate of the authority that the server's certificate must descend from.
-    type: path
-    required: true
-  wait:
-    description: Seconds to wait for the server to be unsealed.
-    type: int
-    default: 60
-  username:
-    description: Name of the administrative login.
-    type: str
-    default: provisioner
-  password:
-    description: Password of the administrative login.
-    type: str
-    required: true
   name:
     description: Name of the AppRole and of its policy.
     type: str

@@ -13,19 +13,9 @@ description:
   - Without O(wrapping_token) says whether the identity on this host works, by logging in with it.
   - With O(wrapping_token) fetches the secret id that M(euconquisto.composer.openbao_approle) issued, proves that it
     works and stores it readable by root only. The secret id never passes through the controller.
+extends_documentation_fragment:
+  - euconquisto.composer.openbao
 options:
-  url:
-    description: Address of the server. Only https is spoken.
-    type: str
-    required: true
-  ca_path:
-    description: Certificate of the authority that the server's certificate must descend from.
-    type: path
-    required: true
-  wait:
-    description: Seconds to wait for the server to be unsealed.
-    type: int
-    default: 60
   name:
     description: Name of the AppRole.
     type: str

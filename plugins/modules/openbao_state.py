@@ -14,27 +14,10 @@ description:
     what is declared.
   - Secrets declared with C(generate) are made inside the module when they are missing and are never shown.
   - What is not declared is left alone, except that a user with I(state=absent) is removed.
+extends_documentation_fragment:
+  - euconquisto.composer.openbao
+  - euconquisto.composer.openbao.administrator
 options:
-  url:
-    description: Address of the server. Only https is spoken.
-    type: str
-    required: true
-  ca_path:
-    description: Certificate of the authority that the server's certificate must descend from.
-    type: path
-    required: true
-  wait:
-    description: Seconds to wait for the server to be unsealed and for the first login to exist.
-    type: int
-    default: 60
-  username:
-    description: Name of the administrative login.
-    type: str
-    default: provisioner
-  password:
-    description: Password of the administrative login.
-    type: str
-    required: true
   mounts:
     description: Secret engines.
     type: list

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.testrun.context import Context
 from tools.testrun.report import LayerReport
+from tools.tracked import ROOT, tracked
 
 LAYER = "lint"
 WORKERS = 2
@@ -25,17 +25,12 @@ class Checker:
     limit_seconds: float = 300.0
 
 
-def shell_scripts(root: Path) -> list[str]:
-    """Every tracked file that a shell runs."""
-    tracked = subprocess.run(  # a fixed command
-        ["/usr/bin/git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True, timeout=60
-    ).stdout.split("\0")
-    return [name for name in tracked if name and _is_shell(root / name)]
+def shell_scripts() -> list[str]:
+    """Every file of the project that a shell runs."""
+    return [name for name in tracked() if _is_shell(ROOT / name)]
 
 
 def _is_shell(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file():
-        return False
     with path.open("rb") as file:
         first = file.readline(128)
     return first.startswith(b"#!") and first.rstrip().endswith(b"sh")
@@ -53,7 +48,7 @@ def checkers(context: Context) -> list[Checker]:
         Checker("house rules", python("tools.housecheck")),
         Checker("documents", python("tools.doccheck")),
         Checker("yamllint", ["yamllint", "--strict", "."]),
-        Checker("shellcheck", ["shellcheck", *shell_scripts(root)]),
+        Checker("shellcheck", ["shellcheck", *shell_scripts()]),
         Checker("inventories", python("tools.inventorycheck")),
         Checker("role reference", python("tools.roledocs", "--check")),
         Checker("changelog", ["antsibull-changelog", "lint"]),
