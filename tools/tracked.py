@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def tracked(*patterns: str) -> list[str]:
-    """Names, relative to ``ROOT``, of all regular files or of those that match git's ``patterns``; no links."""
+    """Names, relative to ``ROOT``, of regular files: all, or those that match git's ``patterns``."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *patterns],
         cwd=ROOT,
