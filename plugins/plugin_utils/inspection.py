@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,10 @@ LATER = object()
 
 # What the example inventories contain in place of a secret.
 PLACEHOLDER = "replace-me"
+# The same, where a value has to be base64.
+ENCODED_PLACEHOLDER = base64.b64encode(PLACEHOLDER.encode()).decode()[:12]
+# As much as two letters changed places in a role's name of seven letters.
+PREFIX_LIKENESS = 0.75
 MARKUP = re.compile(r"\b[A-Z]\(([^)]*)\)")
 NOISE = re.compile(r": <class '[^']*'> cannot be converted to a \w+")
 
@@ -36,7 +41,11 @@ def missing_groups(composition: Composition, groups: Iterable[str]) -> list[str]
 
 
 def unknown_variables(composition: Composition, names: Iterable[str]) -> list[str]:
-    """One complaint for each name that begins like a role's variable and is none."""
+    """One complaint for each name that is nearly a variable of ours and is none.
+
+    A site's own variables are left alone: only a role's prefix, or what is a slip of the pen away from one,
+    makes a name ours.
+    """
     known_of_role = {
         role: set(composition.options(role)) | {name for name in composition.vars(role) if name[0] != "_"}
         for role in composition.roles
@@ -44,19 +53,45 @@ def unknown_variables(composition: Composition, names: Iterable[str]) -> list[st
     everything = {name for known in known_of_role.values() for name in known} | set(composition.variables)
     complaints = []
     for name in names:
-        role = max((role for role in known_of_role if name.startswith(f"{role}_")), key=len, default=None)
-        if role is None or name in everything:
+        if name in everything:
             continue
-        near = difflib.get_close_matches(
-            name, sorted(known_of_role[role]) + sorted(everything), n=1, cutoff=0.6
-        )
+        role = max((role for role in known_of_role if name.startswith(f"{role}_")), key=len, default=None)
+        if role is None:
+            meant = _mistyped_prefix(name, known_of_role) or _nearest(name, composition.variables, 0.9)
+            if meant is not None:
+                complaints.append(
+                    f"{name}: no role has this variable. Did you mean {meant}? "
+                    "If the variable is your own, give it a name less like it."
+                )
+            continue
+        near = _nearest(name, known_of_role[role], 0.6) or _nearest(name, everything, 0.6)
         hint = (
-            f"Did you mean {near[0]}?"
+            f"Did you mean {near}?"
             if near
             else f"The role {role} accepts: {', '.join(sorted(known_of_role[role]))}."
         )
         complaints.append(f"{name}: no role has this variable. {hint}")
     return complaints
+
+
+def _nearest(name: str, candidates: Iterable[str], cutoff: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name, sorted(candidates), n=1, cutoff=cutoff)), None)
+
+
+def _mistyped_prefix(name: str, known_of_role: Mapping[str, set[str]]) -> str | None:
+    """The variable that ``name`` was meant to be, if its beginning is nearly a role's name."""
+    found: dict[str, float] = {}
+    for cut in (match.start() for match in re.finditer("_", name)):
+        prefix = name[:cut]
+        for role, known in known_of_role.items():
+            # `vault_openbao_seal_key` is the usual name for the encrypted value of `openbao_seal_key`.
+            if f"_{prefix}_".find(f"_{role}_") >= 0:
+                continue
+            likeness = difflib.SequenceMatcher(None, prefix, role).ratio()
+            meant = _nearest(f"{role}{name[cut:]}", known, 0.9) if likeness >= PREFIX_LIKENESS else None
+            if meant is not None:
+                found[meant] = max(likeness, found.get(meant, 0.0))
+    return max(found, key=lambda meant: found[meant], default=None)
 
 
 def wrong_values(
@@ -95,7 +130,7 @@ def _check(name: str, option: Mapping[str, Any], evaluate: Evaluate) -> str | No
         return f"cannot be evaluated: {reason.args[0]}"
     if value is LATER:
         return None
-    if PLACEHOLDER in str(value):
+    if PLACEHOLDER in str(value) or ENCODED_PLACEHOLDER in str(value):
         return f"still contains the placeholder of the example ({PLACEHOLDER}…)"
     validator = ArgumentSpecValidator({name: dict(option)})
     checked = validator.validate({name: value}, validate_role_argument_spec=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,34 @@ def test_a_mistyped_name_is_told_with_the_right_one(composition: Composition) ->
     assert "app_wrokers" in complaint and "Did you mean app_workers?" in complaint
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("ap_workers", "app_workers"),
+        ("app_tolls_path", "app_tools_path"),
+        ("apptools_path", "app_tools_path"),
+        ("host_adress", "host_address"),
+    ],
+)
+def test_a_mistyped_beginning_is_told_with_the_right_name(
+    composition: Composition, written: str, meant: str
+) -> None:
+    (complaint,) = unknown_variables(composition, [written])
+    assert written in complaint and f"Did you mean {meant}?" in complaint
+
+
+def test_names_of_a_site_that_only_look_a_little_like_ours_pass(composition: Composition) -> None:
+    names = [
+        "vault_app_token",
+        "my_app_workers",
+        "ansible_host",
+        "our_tools_path",
+        "queue_workers",
+        "workers",
+    ]
+    assert unknown_variables(composition, names) == []
+
+
 def test_known_names_exports_and_foreign_names_pass(composition: Composition) -> None:
     names = [
         "app_workers",
@@ -124,6 +153,16 @@ def test_parts_of_a_value_are_judged_too(composition: Composition) -> None:
 def test_choices_are_told(composition: Composition) -> None:
     (complaint,) = judge(composition, "app", host_address="x", app_workers=1, app_mode="c")
     assert "one of a, b" in complaint
+
+
+@pytest.mark.parametrize(
+    "placeholder", ["replace-me-now", base64.b64encode(b"replace-me-with-bytes").decode()]
+)
+def test_a_placeholder_of_the_examples_is_refused_also_in_base64(
+    composition: Composition, placeholder: str
+) -> None:
+    (complaint,) = judge(composition, "app", host_address=placeholder, app_workers=1)
+    assert complaint.startswith("host_address: still contains the placeholder")
 
 
 def test_variables_of_roles_that_the_host_does_not_get_are_not_judged(composition: Composition) -> None:
