@@ -11,15 +11,14 @@ from mcp.server import MCPServer
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, Tool
+from mcp_types import CallToolResult, InputRequiredResult, Tool
 from pydantic import ValidationError
 
 import composer_mcp
 from composer_mcp.errors import INTERNAL, INVALID_ARGUMENTS, ComposerError
-from composer_mcp.mcp import tools
+from composer_mcp.mcp import results, tools
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability import metrics
-from composer_mcp.observability.access import correlation_id
 from composer_mcp.security import caller
 
 log = structlog.get_logger(__name__)
@@ -51,9 +50,22 @@ class ComposerServer(MCPServer[Services]):
                 raise
             metrics.TOOL_CALLS.labels(name if name in caller.SCOPES else "other", failure.code.code).inc()
             log.info("tool.failed", tool=name, code=failure.code.code)
-            return report(failure)
-        metrics.TOOL_CALLS.labels(name, "succeeded").inc()
+            return results.failure(failure)
+        outcome = _outcome(result)
+        metrics.TOOL_CALLS.labels(name, outcome).inc()
+        if isinstance(result, CallToolResult) and result.is_error:
+            log.info("tool.failed", tool=name, code=outcome)
         return result
+
+
+def _outcome(result: CallToolResult | InputRequiredResult) -> str:
+    """Say in one word how a call ended: the code of its error, if it reports one."""
+    if not isinstance(result, CallToolResult):
+        return "input_required"
+    if not result.is_error:
+        return "succeeded"
+    code: str = (result.structured_content or {}).get("error", {}).get("code", INTERNAL.code)
+    return code
 
 
 def _failure(error: Exception) -> ComposerError | None:
@@ -74,18 +86,6 @@ def _failure(error: Exception) -> ComposerError | None:
         case unexpected:
             log.error("tool.crashed", exc_info=unexpected)
             return INTERNAL.error()
-
-
-def report(error: ComposerError) -> CallToolResult:
-    """Return an error as a tool result that a language model can act on."""
-    content = error.as_dict() | {"correlation_id": correlation_id.get()}
-    lines = [f"{error.code.code}: {error.sentence}", error.remedy]
-    if "job_id" in error.details:
-        lines.append(f"Job: {error.details['job_id']}")
-    text = "\n".join(lines)
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content={"error": content}, is_error=True
-    )
 
 
 def build(lifespan: Callable[[MCPServer[Services]], AbstractAsyncContextManager[Services]]) -> ComposerServer:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mcp.server.mcpserver import Context
-from mcp_types import CallToolResult, ImageContent, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import BaseModel, Field, StringConstraints
 
 from composer_mcp.composition.lesson import CompositionChange, Lesson
-from composer_mcp.errors import ComposerError
-from composer_mcp.jobs.engine import JobRecord, JobState
+from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.requests import (
     AnyRequest,
     CompositionRead,
@@ -26,15 +23,14 @@ from composer_mcp.jobs.requests import (
     UpdateComposition,
     Versions,
 )
-from composer_mcp.mcp.services import Services
-from composer_mcp.observability.access import correlation_id
+from composer_mcp.mcp.calls import Call, run
+from composer_mcp.mcp.results import tool_result
 from composer_mcp.security import caller
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
-#: A larger picture is not sent along; its key is in the structured content.
-PICTURE_LIMIT_BYTES = 5 * 1024 * 1024
+    from composer_mcp.mcp.services import Services
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=True)
 CREATES = ToolAnnotations(
@@ -45,8 +41,6 @@ CHANGES = ToolAnnotations(
 )
 LOOKS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
-Result = TypeVar("Result", CompositionSaved, CompositionRead, Preview, Versions)
-Call = Context[Services, Any]
 Uid = Annotated[
     str,
     StringConstraints(min_length=8, max_length=2000, pattern=r"^[A-Za-z0-9_=-]+$"),
@@ -81,19 +75,20 @@ class JobStatus(BaseModel):
     error: dict[str, Any] | None = Field(description="code, message and remedy, once the job has failed")
 
 
-async def create_composition(lesson: Lesson, call: Call, idempotency_key: Key = None) -> CompositionSaved:
+async def create_composition(
+    lesson: Lesson, call: Call, idempotency_key: Key = None
+) -> Annotated[CallToolResult, CompositionSaved]:
     """Create a composition in Composer from a complete lesson.
 
     Returns its uid and the address where a person opens it. Repeating the call with the same
     idempotency_key returns the composition made the first time, with created = false.
     """
-    result, repeated = await _run(call, CreateComposition(lesson=lesson), idempotency_key, CompositionSaved)
-    return result.model_copy(update={"created": False}) if repeated else result
+    return await _done(call, CreateComposition(lesson=lesson), idempotency_key)
 
 
-async def get_composition(uid: Uid, call: Call) -> CompositionRead:
+async def get_composition(uid: Uid, call: Call) -> Annotated[CallToolResult, CompositionRead]:
     """Read a composition: title, version and the whole document with all widgets and their ids."""
-    return (await _run(call, GetComposition(uid=uid), None, CompositionRead))[0]
+    return await _done(call, GetComposition(uid=uid))
 
 
 async def update_composition(
@@ -108,28 +103,20 @@ async def update_composition(
         ),
     ] = None,
     idempotency_key: Key = None,
-) -> CompositionSaved:
+) -> Annotated[CallToolResult, CompositionSaved]:
     """Change a composition: title, description, author, tags, or single widgets; the rest stays as it is."""
     request = UpdateComposition(uid=uid, change=change, expected_version=expected_version)
-    return (await _run(call, request, idempotency_key, CompositionSaved))[0]
+    return await _done(call, request, idempotency_key)
 
 
 async def preview_composition(uid: Uid, call: Call) -> Annotated[CallToolResult, Preview]:
     """Open a composition in the real editor; return a picture of it, and errors that the page reported."""
-    preview, _ = await _run(call, PreviewComposition(uid=uid), None, Preview)
-    picture = await call.request_context.lifespan_context.artifacts.get(preview.picture)
-    content: list[TextContent | ImageContent] = [
-        TextContent(type="text", text=preview.model_dump_json(indent=2))
-    ]
-    if len(picture) <= PICTURE_LIMIT_BYTES:
-        data = base64.b64encode(picture).decode()
-        content.insert(0, ImageContent(type="image", data=data, mime_type="image/png"))
-    return CallToolResult(content=[*content], structured_content=preview.model_dump(mode="json"))
+    return await _done(call, PreviewComposition(uid=uid))
 
 
-async def list_versions(uid: Uid, call: Call) -> Versions:
+async def list_versions(uid: Uid, call: Call) -> Annotated[CallToolResult, Versions]:
     """List the saved versions of a composition, newest first."""
-    return (await _run(call, ListVersions(uid=uid), None, Versions))[0]
+    return await _done(call, ListVersions(uid=uid))
 
 
 async def get_job(job_id: uuid.UUID, call: Call) -> JobStatus:
@@ -149,31 +136,9 @@ async def get_job(job_id: uuid.UUID, call: Call) -> JobStatus:
     )
 
 
-async def _run(
-    call: Call, request: AnyRequest, key: str | None, expected: type[Result]
-) -> tuple[Result, bool]:
-    """Submit a job, pass its progress on, return its result and whether an earlier call had submitted it."""
-    engine = call.request_context.lifespan_context.engine
-    tenant = caller.current.get().tenant
-    submission = await engine.submit(tenant, key or uuid.uuid4().hex, request, correlation_id.get())
-    furthest = -1.0
-
-    async def on_progress(fraction: float, message: str) -> None:
-        # The protocol wants progress to increase; after a take-over a job starts over.
-        nonlocal furthest
-        if fraction > furthest:
-            furthest = fraction
-            await call.report_progress(fraction, 1.0, message)
-
-    try:
-        record: JobRecord = await engine.wait(submission.job_id, on_progress)
-        result = record.outcome()
-    except ComposerError as error:
-        error.details.setdefault("job_id", str(submission.job_id))
-        raise
-    if not isinstance(result, expected):
-        raise TypeError(f"job {submission.job_id} returned {type(result).__name__}")
-    return result, not submission.created
+async def _done(call: Call, request: AnyRequest, key: str | None = None) -> CallToolResult:
+    """Have a job done and answer with what it led to."""
+    return await tool_result(await run(call, request, key), call.request_context.lifespan_context)
 
 
 def register(server: MCPServer[Services]) -> None:

@@ -1,0 +1,75 @@
+"""From a tool to the queue: submit one job, pass its progress on, wait for its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from contextvars import ContextVar
+from typing import Any
+
+from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR
+
+from composer_mcp.errors import ComposerError
+from composer_mcp.jobs.engine import JobRecord, Submission
+from composer_mcp.jobs.requests import AnyRequest
+from composer_mcp.mcp.services import Services
+from composer_mcp.observability.access import correlation_id
+from composer_mcp.security import caller
+
+Call = Context[Services, Any]
+
+#: True while a call is answered by whoever follows jobs without waiting (the tasks extension).
+deferred: ContextVar[bool] = ContextVar("deferred", default=False)
+
+
+class Accepted(MCPError):
+    """The job is accepted, durably, and :data:`deferred` says that the call does not wait for it.
+
+    An ``MCPError``, because that is the one exception which the SDK passes through a tool untouched;
+    it never reaches the wire.
+    """
+
+    def __init__(self, submission: Submission) -> None:
+        super().__init__(INTERNAL_ERROR, "The job was accepted, and nobody follows it.")
+        self.submission = submission
+
+
+async def run(call: Call, request: AnyRequest, key: str | None = None) -> JobRecord:
+    """Submit a job and return it once it is finished, whether well or not.
+
+    A repetition of an earlier call is answered with the earlier job.
+
+    Raises:
+        Accepted: the job is accepted and :data:`deferred` is set.
+        idempotency_key_reused, queue_full, store_unavailable: nothing was accepted.
+        job_pending: it goes on, but the longest wait is over.
+    """
+    engine = call.request_context.lifespan_context.engine
+    tenant = caller.current.get().tenant
+    submission = await engine.submit(tenant, key or uuid.uuid4().hex, request, correlation_id.get())
+    if deferred.get():
+        raise Accepted(submission)
+    furthest = -1.0
+
+    async def on_progress(fraction: float, message: str) -> None:
+        # The protocol wants progress to increase; after a take-over a job starts over.
+        nonlocal furthest
+        if fraction > furthest:
+            furthest = fraction
+            await call.report_progress(fraction, 1.0, message)
+
+    try:
+        record = await engine.wait(submission.job_id, on_progress)
+    except ComposerError as error:
+        error.details.setdefault("job_id", str(submission.job_id))
+        raise
+    return record if submission.created else _repeated(record)
+
+
+def _repeated(record: JobRecord) -> JobRecord:
+    """Return the record of a job that an earlier call had submitted: what it made was made then."""
+    if record.result is None or "created" not in record.result:
+        return record
+    return dataclasses.replace(record, result=record.result | {"created": False})
