@@ -252,6 +252,18 @@ ARTIFACT_UNKNOWN = ErrorCode(
     sentence="There is no artifact {key}.",
     remedy="Repeat the call that made it.",
 )
+METHOD_NOT_ALLOWED = ErrorCode(
+    "method_not_allowed",
+    status=405,
+    sentence="This address answers POST only: every call is a request of its own, without a session.",
+    remedy="Send each message with POST.",
+)
+BODY_TOO_LARGE = ErrorCode(
+    "body_too_large",
+    status=413,
+    sentence="The request is larger than {limit} bytes. Nothing was done.",
+    remedy="Send a smaller one: make two compositions of a long lesson, or change it in several calls.",
+)
 INVALID_TOKEN = ErrorCode(
     "invalid_token",
     status=401,

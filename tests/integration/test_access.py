@@ -59,7 +59,7 @@ def test_a_wrong_token_is_refused_with_the_reason(web: httpx.Client, standing: P
     }.items():
         answer = post(web, token)
         assert answer.status_code == 401
-        assert reason in answer.json()["error_description"]
+        assert reason in answer.json()["message"]
         assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
         assert f'resource_metadata="{METADATA}"' in answer.headers["WWW-Authenticate"]
 

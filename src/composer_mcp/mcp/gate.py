@@ -13,7 +13,7 @@ import structlog
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from composer_mcp.errors import INVALID_TOKEN, ComposerError
+from composer_mcp.errors import BODY_TOO_LARGE, INVALID_TOKEN, METHOD_NOT_ALLOWED, ComposerError
 from composer_mcp.security import caller
 from composer_mcp.security.tokens import TokenVerifier
 
@@ -41,9 +41,7 @@ class Gate:
             return
         if scope["method"] != "POST":
             # In stateless operation a GET would open a stream that never says anything and never ends.
-            await JSONResponse(
-                {"error": "method_not_allowed", "message": "Use POST."}, 405, headers={"Allow": "POST"}
-            )(scope, receive, send)
+            await _answer(METHOD_NOT_ALLOWED.error(), {"Allow": "POST"})(scope, receive, send)
             return
         refusal = await self._admit(scope, receive)
         if isinstance(refusal, JSONResponse):
@@ -63,10 +61,7 @@ class Gate:
         try:
             body, replay = await _read(receive, headers.get(b"content-length"), self._body_limit)
         except TooLarge:
-            message = f"The request is larger than {self._body_limit} bytes. Send a smaller one."
-            return JSONResponse(
-                {"error": "request_too_large", "message": message}, 413, headers={"Connection": "close"}
-            )
+            return _answer(BODY_TOO_LARGE.error(limit=self._body_limit), {"Connection": "close"})
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             return self._refuse(INVALID_TOKEN.error(reason="there is none"), challenge={})
@@ -96,11 +91,14 @@ class Gate:
             headers["WWW-Authenticate"] = f"Bearer {parameters}"
         elif error.code.status == 503:
             headers["Retry-After"] = "5"
-        return JSONResponse(
-            {"error": error.code.code, "error_description": error.sentence, "remedy": error.remedy},
-            error.code.status,
-            headers=headers,
-        )
+        return _answer(error, headers)
+
+
+def _answer(error: ComposerError, headers: dict[str, str]) -> JSONResponse:
+    """An error as a plain HTTP answer; the edge's own refusals have the same form."""
+    told = error.as_dict()
+    del told["details"]
+    return JSONResponse(told, error.code.status, headers=headers)
 
 
 async def _read(receive: Receive, declared: bytes | None, limit: int) -> tuple[bytes, Receive]:

@@ -67,7 +67,7 @@ async def test_a_missing_scope_is_named_in_the_challenge() -> None:
     got = await post("compositions:read", call("update_composition"))
     assert got.status_code == 403
     assert 'scope="compositions:write"' in got.headers["WWW-Authenticate"]
-    assert got.json()["error"] == "insufficient_scope"
+    assert got.json()["code"] == "insufficient_scope" and got.json()["remedy"]
 
 
 @pytest.mark.parametrize(
