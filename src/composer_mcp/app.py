@@ -25,6 +25,8 @@ from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcp.server import MCPServer
     from starlette.types import ASGIApp
 
@@ -34,8 +36,17 @@ READY_SECONDS = 2.0
 DEPTH = "select state, count(*) as jobs from job where state in ('queued', 'running') group by state"
 
 
-def create(settings: Settings, credentials: Credentials, *, require_tls: bool = False) -> ASGIApp:
+def create(
+    settings: Settings,
+    credentials: Credentials,
+    *,
+    require_tls: bool = False,
+    extend: Callable[[mcp_server.ComposerServer], None] | None = None,
+) -> ASGIApp:
     """Build the application; connections are opened when the server starts it.
+
+    ``extend`` may add to the MCP server before it is served. No command of ours uses it; the tests do, to
+    serve what third-party test suites call by name behind the same doors as everything else.
 
     Raises:
         ConfigurationError: a secret or a certificate authority is missing.
@@ -57,6 +68,8 @@ def create(settings: Settings, credentials: Credentials, *, require_tls: bool = 
                 await verifier.close()
 
     server = mcp_server.build(lifespan)
+    if extend is not None:
+        extend(server)
     server.custom_route("/health/live", ["GET"])(state.live)
     server.custom_route("/health/ready", ["GET"])(state.ready)
     server.custom_route("/metrics", ["GET"])(state.metrics)
