@@ -14,6 +14,7 @@ LAYER = "molecule"
 WORKERS = 2
 NEEDS = ("binaries", "bundle", "images")
 SCENARIO_LIMIT_SECONDS = 900.0
+DESTROY_LIMIT_SECONDS = 60.0
 
 
 def scenarios(root: Path) -> list[str]:
@@ -65,14 +66,26 @@ async def _scenario(context: Context, name: str) -> Item:
     log.unlink(missing_ok=True)
     scratch = context.root / ".cache/molecule" / name
     shutil.rmtree(scratch, ignore_errors=True)
-    return await context.run(
-        LAYER,
-        name,
-        ["molecule", "test", "--scenario-name", name],
-        log=log,
-        limit_seconds=SCENARIO_LIMIT_SECONDS,
-        env={
-            "MOLECULE_GLOB": "molecule/*/molecule.yml",
-            "MOLECULE_EPHEMERAL_DIRECTORY": str(scratch),
-        },
-    )
+
+    async def molecule(action: str, limit_seconds: float) -> Item:
+        return await context.run(
+            LAYER,
+            name if action == "test" else f"{action} {name}",
+            ["molecule", action, "--scenario-name", name],
+            log=log,
+            limit_seconds=limit_seconds,
+            env={
+                "MOLECULE_GLOB": "molecule/*/molecule.yml",
+                "MOLECULE_EPHEMERAL_DIRECTORY": str(scratch),
+            },
+        )
+
+    passed = False
+    try:
+        item = await molecule("test", SCENARIO_LIMIT_SECONDS)
+        passed = item.outcome is Outcome.PASSED
+        return item
+    finally:
+        # Molecule that is stopped, by Ctrl-C or by its limit, leaves its hosts running.
+        if not passed:
+            await molecule("destroy", DESTROY_LIMIT_SECONDS)
