@@ -52,7 +52,7 @@ def create(
         ConfigurationError: a secret or a certificate authority is missing.
     """
     options = database.connection_options(
-        settings.database, credentials.read("database-password"), application="composer-mcp web"
+        settings.postgresql, credentials.read("database-password"), application="composer-mcp web"
     )
     artifacts = ArtifactStore.open(settings.object_store, credentials)
     verifier = TokenVerifier(settings.issuers)

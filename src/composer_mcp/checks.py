@@ -88,15 +88,15 @@ async def _one(name: str, check: Check) -> Finding:
 
 
 async def _database(settings: Settings, credentials: Credentials) -> str:
-    where = ", ".join(settings.database.hosts)
+    where = ", ".join(settings.postgresql.hosts)
     options = database.connection_options(
-        settings.database, credentials.read("database-password"), application="composer-mcp check"
+        settings.postgresql, credentials.read("database-password"), application="composer-mcp check"
     )
     try:
         connection = await asyncpg.connect(**options)
     except asyncpg.InvalidPasswordError as error:
         raise Failed(
-            f"{where} refuses the role {settings.database.user}: {error}",
+            f"{where} refuses the role {settings.postgresql.user}: {error}",
             "The secret database-password and the role's password differ; run the play that sets both.",
         ) from error
     except asyncpg.InvalidCatalogNameError as error:
@@ -118,7 +118,7 @@ async def _database(settings: Settings, credentials: Credentials) -> str:
             "select has_table_privilege('job', 'select, insert, update, delete')"
         ):
             raise Failed(
-                f"the role {settings.database.user} may not use the table job",
+                f"the role {settings.postgresql.user} may not use the table job",
                 "Run composer-mcp migrate as the owner; it grants what is missing.",
             )
         server = await connection.fetchval("show server_version")

@@ -114,7 +114,7 @@ def migrate(config: Config = DEFAULT_CONFIG, credentials: Secrets = None, as_jso
 
     password = Credentials.find(credentials).read("database-owner-password")
     try:
-        outcome = asyncio.run(schema.migrate(settings.database, password))
+        outcome = asyncio.run(schema.migrate(settings.postgresql, password))
     except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
         _fail(
             f"the database refused: {type(error).__name__}: {error}\n"

@@ -1,6 +1,7 @@
 """Configuration: one TOML file without secrets, environment overrides, secrets from credential files.
 
 A setting's name, type, default and reason live here and nowhere else. Nothing here opens a connection.
+A configuration without ``[database]`` describes a server that runs alone; see ``state``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ from pydantic_settings import (
 
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.composer.settings import ComposerSettings
+from composer_mcp.explanation import explain
 from composer_mcp.observability import logs
 
+#: The first that exists is read when none is named: the host's, then the user's own.
 DEFAULT_CONFIG = Path("/etc/composer-mcp/config.toml")
+USER_CONFIG = Path("composer-mcp/config.toml")
 ENVIRONMENT_PREFIX = "COMPOSER_MCP__"
 PORTS = {"blue": 8101, "green": 8102}
+#: Names the issuer that a server running alone is for itself, and what its tokens are for.
+LOCAL_ISSUER = "urn:composer-mcp:local"
 ASYMMETRIC = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "EdDSA"]
 
 
@@ -94,7 +100,8 @@ class IssuerSettings(Section):
 
     @model_validator(mode="after")
     def _keys_only_over_tls(self) -> IssuerSettings:
-        if urlsplit(self.jwks_url).scheme != "https":
+        # The one exception is our own file of keys; Settings sees to it that only a server alone has it.
+        if urlsplit(self.jwks_url).scheme != "https" and self.issuer != LOCAL_ISSUER:
             raise ValueError(
                 "jwks_url must begin with https://, because whoever serves the keys can forge tokens"
             )
@@ -157,7 +164,13 @@ class Settings(BaseSettings):
     allowed_hosts: list[str] = Field(min_length=1, description="Host headers that are answered")
     allowed_origins: list[str] = Field([], description="Origin headers that are answered")
     web: WebSettings = WebSettings()
-    database: DatabaseSettings
+    database: DatabaseSettings | None = Field(
+        None, description="without it the server runs alone and keeps everything in state_directory"
+    )
+    state_directory: Path | None = Field(
+        None,
+        description="only without [database]; $STATE_DIRECTORY or ~/.local/state/composer-mcp when left out",
+    )
     object_store: ObjectStoreSettings
     issuers: list[IssuerSettings] = Field(min_length=1)
     composer: ComposerSettings
@@ -166,6 +179,82 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _places_on_this_machine(cls, values: Any) -> Any:
+        """Without a database, give everything that is left out its place on this machine."""
+        if not isinstance(values, dict) or values.get("database") is not None:
+            return values
+        folder = Path(values.get("state_directory") or default_state_directory()).expanduser().absolute()
+        url = str(values.get("public_url") or f"http://127.0.0.1:{PORTS['blue']}/mcp")
+        host = urlsplit(url).netloc
+        port = host.rpartition(":")[2] if is_local(host) else PORTS["blue"]
+        here = {
+            "public_url": url,
+            "allowed_hosts": sorted({host, f"127.0.0.1:{port}", f"localhost:{port}"}),
+            "object_store": {"url": f"file://{folder}/artifacts"},
+            "issuers": [local_issuer(folder)],
+            "web": {},
+        }
+        filled = here | values | {"state_directory": folder}
+        if isinstance(filled["web"], dict):
+            filled["web"] = {"workers": 1} | filled["web"]
+        return filled
+
+    @model_validator(mode="after")
+    def _either_alone_or_not(self) -> Settings:
+        local = [issuer for issuer in self.issuers if issuer.issuer == LOCAL_ISSUER]
+        if self.database is None:
+            if self.web.workers != 1:
+                raise ValueError(
+                    "web.workers must be left out without [database]: a server that runs alone is one process"
+                )
+            if self.state_directory is not None and local not in ([], [local_issuer(self.state_directory)]):
+                raise ValueError(f"the issuer {LOCAL_ISSUER} is the server's own and cannot be configured")
+            return self
+        if self.state_directory is not None:
+            raise ValueError(
+                "state_directory and [database] exclude each other: with a database nothing is kept on this "
+                "machine. Remove one of them"
+            )
+        if local:
+            raise ValueError(f"the issuer {LOCAL_ISSUER} is only for a server without [database]")
+        return self
+
+    @property
+    def alone(self) -> bool:
+        """Whether this server runs without a database, in one process."""
+        return self.database is None
+
+    @property
+    def postgresql(self) -> DatabaseSettings:
+        """The database.
+
+        Raises:
+            ConfigurationError: the server runs alone.
+        """
+        if self.database is None:
+            raise ConfigurationError(
+                "this needs a database, and the configuration has no section [database]. A server without "
+                "one runs alone: start it with composer-mcp serve or composer-mcp stdio, which do the jobs "
+                "themselves and need no worker and no migration."
+            )
+        return self.database
+
+    @property
+    def state(self) -> Path:
+        """Where a server that runs alone keeps everything.
+
+        Raises:
+            ConfigurationError: the server does not run alone.
+        """
+        if self.state_directory is None:
+            raise ConfigurationError(
+                "this is for a server that runs alone, and the configuration has a section [database]. "
+                "Use a configuration without that section (--config), or the commands serve and worker."
+            )
+        return self.state_directory
 
     @classmethod
     def settings_customise_sources(
@@ -185,12 +274,52 @@ def is_local(host: str) -> bool:
     return host.startswith("/") or host.rsplit(":", 1)[0] in {"127.0.0.1", "localhost", "[::1]"}
 
 
-def load(path: Path) -> Settings:
-    """Read the configuration.
+def default_state_directory() -> Path:
+    """Where a server that runs alone keeps everything, unless it is told."""
+    announced = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if announced:
+        return Path(announced)
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "composer-mcp"
+
+
+def local_issuer(folder: Path) -> IssuerSettings:
+    """The issuer that a server is for itself; its keys are read from a file, without a network."""
+    return IssuerSettings(
+        issuer=LOCAL_ISSUER, jwks_url=(folder / "issuer/keys.json").as_uri(), audience=LOCAL_ISSUER
+    )
+
+
+def find_config() -> Path | None:
+    """Return the configuration that is read when none is named; ``None`` if there is none."""
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    return next((path for path in (DEFAULT_CONFIG, base / USER_CONFIG) if path.exists()), None)
+
+
+def load(path: Path | None, *, bind: str | None = None) -> Settings:
+    """Read the configuration; without a file, from the environment alone.
+
+    ``bind`` is the address:port at which a server that runs alone will answer, if it was told one.
 
     Raises:
         ConfigurationError: it is missing, unreadable, or has an unknown key or a wrong type.
     """
+    values = {} if path is None else _read(path)
+    if bind is not None and "database" not in values:
+        values.setdefault("public_url", f"http://{bind}/mcp")
+    _refuse_unknown_environment()
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        heading = f"the configuration {path} cannot be used:"
+        if path is None:
+            heading = (
+                f"there is no configuration: neither {DEFAULT_CONFIG} nor ~/.config/{USER_CONFIG} exists, "
+                "none was named with --config, and the environment is not enough:"
+            )
+        raise ConfigurationError(explain(heading, error, Settings)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         values = TomlConfigSettingsSource(Settings, path)()
     except OSError as error:
@@ -204,11 +333,7 @@ def load(path: Path) -> Settings:
         raise ConfigurationError(
             f"the configuration {path} does not exist. Name another one with --config, or restore the file."
         )
-    _refuse_unknown_environment()
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        raise ConfigurationError(_explain(path, error)) from error
+    return values
 
 
 def _refuse_unknown_environment() -> None:
@@ -223,43 +348,6 @@ def _refuse_unknown_environment() -> None:
                 )
 
 
-def _explain(path: Path, error: ValidationError) -> str:
-    lines = [f"the configuration {path} cannot be used:"]
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        lines.append(f"  {key}: {_expectation(problem['type'], problem['msg'], problem['loc'])}")
-    lines.append(
-        "Mend these keys in the file, or the environment variables that override them. Nothing was started."
-    )
-    return "\n".join(lines)
-
-
-def _expectation(kind: str, message: str, location: tuple[int | str, ...]) -> str:
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        return "unknown key" + (f"; known here: {', '.join(known)}" if known else "")
-    if kind == "missing":
-        return "is required"
-    return (
-        message[:1].lower() + message[1:].removeprefix("alue error, ")
-        if message.startswith("Value")
-        else message
-    )
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Settings
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        arguments = getattr(annotation, "__args__", ())
-        model = next((a for a in (annotation, *arguments) if hasattr(a, "model_fields")), None)
-        if model is None:
-            return []
-    return sorted(model.model_fields)
-
-
 class Credentials:
     """Secrets, one file each, in the folder that systemd (or ``--credentials``) names."""
 
@@ -267,10 +355,10 @@ class Credentials:
         self.directory = directory
 
     @classmethod
-    def find(cls, directory: Path | None) -> Credentials:
-        """Use ``directory``, or the one systemd announces."""
+    def find(cls, directory: Path | None, default: Path | None = None) -> Credentials:
+        """Use ``directory``, or the one systemd announces, or ``default``."""
         announced = os.environ.get("CREDENTIALS_DIRECTORY")
-        return cls(directory or (Path(announced) if announced else None))
+        return cls(directory or (Path(announced) if announced else default))
 
     def path(self, name: str) -> Path:
         """Where a secret's file is.

@@ -52,7 +52,7 @@ async def serve(settings: Settings, credentials: Credentials) -> None:
 async def run(settings: Settings, credentials: Credentials, handle: Handle, resources: Resources) -> None:
     """Take jobs from the queue and do them with ``handle`` until SIGTERM or SIGINT."""
     options = database.connection_options(
-        settings.database, credentials.read("database-password"), application="composer-mcp worker"
+        settings.postgresql, credentials.read("database-password"), application="composer-mcp worker"
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import math
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -36,6 +38,30 @@ class Caller:
         """Raise ``insufficient_scope`` unless the caller may use the tool."""
         if not self.may_use(tool):
             raise MISSING_SCOPE.error(tool=tool, scope=SCOPES[tool])
+
+
+#: Whom everything belongs to on a server that runs alone, whichever way its user comes in.
+LOCAL_TENANT = "local"
+
+
+def user_name() -> str:
+    """Return the name of the user whose process this is."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # The number has no name; Python 3.13 raises the one, earlier versions the other.
+        return "local user"
+
+
+def local_user() -> Caller:
+    """Return the user who started this process: nobody else can speak to it, and everything is theirs."""
+    return Caller(
+        issuer="this machine",
+        subject=user_name(),
+        tenant=LOCAL_TENANT,
+        scopes=frozenset(SCOPES.values()),
+        expires_at=math.inf,
+    )
 
 
 #: Set by the gate for the time of one request, and inherited by the tasks that answer it.

@@ -1,11 +1,16 @@
-"""The public keys of one issuer: fetched over verified TLS, kept, and looked up by key id."""
+"""The public keys of one issuer: fetched over verified TLS, kept, and looked up by key id.
+
+Those of the local issuer are read from a file instead.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import jwt
@@ -61,7 +66,7 @@ class IssuerKeys:
         self._tried_at = time.monotonic()
         try:
             self._keys = await self.fetch()
-        except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+        except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:
             log.warning("keys.fetch_failed", url=self._url, error=repr(error))
         else:
             self._fetched_at = time.monotonic()
@@ -70,8 +75,16 @@ class IssuerKeys:
         """Fetch the keys now.
 
         Raises:
-            httpx.HTTPError, ValueError, jwt.PyJWTError: unreachable, untrusted or not a key set.
+            httpx.HTTPError, OSError, ValueError, jwt.PyJWTError: unreachable, untrusted or not a key set.
         """
+        body = await self._read()
+        keys = jwt.PyJWKSet.from_json(body.decode()).keys
+        return {key.key_id: key for key in keys if key.key_id and key.public_key_use in (None, "sig")}
+
+    async def _read(self) -> bytes:
+        place = urlsplit(self._url)
+        if place.scheme == "file":
+            return await asyncio.to_thread(Path(unquote(place.path)).read_bytes)
         async with self._client.stream("GET", self._url) as answer:
             answer.raise_for_status()
             body = b""
@@ -79,8 +92,7 @@ class IssuerKeys:
                 body += chunk
                 if len(body) > LIMIT_BYTES:
                     raise ValueError(f"the key set is larger than {LIMIT_BYTES} bytes")
-        keys = jwt.PyJWKSet.from_json(body.decode()).keys
-        return {key.key_id: key for key in keys if key.key_id and key.public_key_use in (None, "sig")}
+        return body
 
 
 def _trust(settings: IssuerSettings) -> ssl.SSLContext:
