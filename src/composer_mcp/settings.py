@@ -1,7 +1,7 @@
 """Configuration: one TOML file without secrets, environment overrides, secrets from credential files.
 
 A setting's name, type, default and reason live here and nowhere else. Nothing here opens a connection.
-A configuration without ``[database]`` describes a server that runs alone; see ``state``.
+A configuration without ``[database]`` describes a server that runs alone; see ``alone``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from composer_mcp.alone import LOCAL_ISSUER, PORT, filled, is_local, local_issuer
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.explanation import explain
@@ -28,9 +29,7 @@ from composer_mcp.observability import logs
 DEFAULT_CONFIG = Path("/etc/composer-mcp/config.toml")
 USER_CONFIG = Path("composer-mcp/config.toml")
 ENVIRONMENT_PREFIX = "COMPOSER_MCP__"
-PORTS = {"blue": 8101, "green": 8102}
-#: Names the issuer that a server running alone is for itself, and what its tokens are for.
-LOCAL_ISSUER = "urn:composer-mcp:local"
+PORTS = {"blue": PORT, "green": 8102}
 ASYMMETRIC = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "EdDSA"]
 
 
@@ -54,6 +53,19 @@ class WebSettings(Section):
     graceful_seconds: int = Field(60, ge=1, description="time for calls under way when stopping")
     body_limit_bytes: int = Field(1024 * 1024, ge=1024)
     wait_seconds: float = Field(300, gt=0, description="longest a call waits for its job; the job goes on")
+    sessions: bool = Field(
+        False,
+        description="clients of the protocol before 2026 get a session, in which the server can ask them "
+        "something while a call is under way; only where one process answers all calls",
+    )
+
+    @model_validator(mode="after")
+    def _sessions_live_in_one_process(self) -> WebSettings:
+        if self.sessions and self.workers != 1:
+            raise ValueError(
+                "sessions live in the memory of one process: set workers to 1, or sessions to false"
+            )
+        return self
 
 
 class DatabaseSettings(Section):
@@ -186,21 +198,7 @@ class Settings(BaseSettings):
         """Without a database, give everything that is left out its place on this machine."""
         if not isinstance(values, dict) or values.get("database") is not None:
             return values
-        folder = Path(values.get("state_directory") or default_state_directory()).expanduser().absolute()
-        url = str(values.get("public_url") or f"http://127.0.0.1:{PORTS['blue']}/mcp")
-        host = urlsplit(url).netloc
-        port = host.rpartition(":")[2] if is_local(host) else PORTS["blue"]
-        here = {
-            "public_url": url,
-            "allowed_hosts": sorted({host, f"127.0.0.1:{port}", f"localhost:{port}"}),
-            "object_store": {"url": f"file://{folder}/artifacts"},
-            "issuers": [local_issuer(folder)],
-            "web": {},
-        }
-        filled = here | values | {"state_directory": folder}
-        if isinstance(filled["web"], dict):
-            filled["web"] = {"workers": 1} | filled["web"]
-        return filled
+        return filled(values)
 
     @model_validator(mode="after")
     def _either_alone_or_not(self) -> Settings:
@@ -210,7 +208,8 @@ class Settings(BaseSettings):
                 raise ValueError(
                     "web.workers must be left out without [database]: a server that runs alone is one process"
                 )
-            if self.state_directory is not None and local not in ([], [local_issuer(self.state_directory)]):
+            own = IssuerSettings(**local_issuer(self.state))
+            if local not in ([], [own]):
                 raise ValueError(f"the issuer {LOCAL_ISSUER} is the server's own and cannot be configured")
             return self
         if self.state_directory is not None:
@@ -267,26 +266,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment wins over the file, which :func:`load` hands over as initial values."""
         return env_settings, init_settings
-
-
-def is_local(host: str) -> bool:
-    """Whether a ``host:port`` of the configuration can only mean this machine."""
-    return host.startswith("/") or host.rsplit(":", 1)[0] in {"127.0.0.1", "localhost", "[::1]"}
-
-
-def default_state_directory() -> Path:
-    """Where a server that runs alone keeps everything, unless it is told."""
-    announced = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if announced:
-        return Path(announced)
-    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "composer-mcp"
-
-
-def local_issuer(folder: Path) -> IssuerSettings:
-    """The issuer that a server is for itself; its keys are read from a file, without a network."""
-    return IssuerSettings(
-        issuer=LOCAL_ISSUER, jwks_url=(folder / "issuer/keys.json").as_uri(), audience=LOCAL_ISSUER
-    )
 
 
 def find_config() -> Path | None:

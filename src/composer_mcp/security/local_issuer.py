@@ -21,8 +21,9 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from composer_mcp.alone import LOCAL_ISSUER
 from composer_mcp.security.caller import LOCAL_TENANT, user_name
-from composer_mcp.settings import LOCAL_ISSUER, ConfigurationError
+from composer_mcp.settings import ConfigurationError
 
 ALGORITHM = "ES256"
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from composer_mcp.alone import local_issuer
 from composer_mcp.errors import ComposerError
 from composer_mcp.security.local_issuer import LocalIssuer
 from composer_mcp.security.tokens import TokenVerifier
-from composer_mcp.settings import ConfigurationError, local_issuer
+from composer_mcp.settings import ConfigurationError, IssuerSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ def anyio_backend() -> str:
 
 
 def verifier(folder: Path) -> TokenVerifier:
-    return TokenVerifier([local_issuer(folder)])
+    return TokenVerifier([IssuerSettings(**local_issuer(folder))])
 
 
 async def test_its_token_opens_what_was_asked_for(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from composer_mcp.settings import LOCAL_ISSUER, ConfigurationError, find_config, load
+from composer_mcp.alone import LOCAL_ISSUER
+from composer_mcp.settings import ConfigurationError, find_config, load
 
 COMPOSER = '[composer]\nproject_uid = "project"\nconnector_uid = "connector"\n'
 DATABASE = '[database]\nhosts = ["127.0.0.1:5432"]\n'
@@ -45,7 +46,7 @@ def test_two_settings_of_composer_are_enough(home: Path) -> None:
     assert settings.allowed_hosts == ["127.0.0.1:8101", "localhost:8101"]
     assert settings.object_store.url == f"file://{settings.state}/artifacts"
     assert [issuer.issuer for issuer in settings.issuers] == [LOCAL_ISSUER]
-    assert settings.web.workers == 1
+    assert settings.web.workers == 1 and settings.web.sessions
 
 
 def test_the_environment_alone_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
