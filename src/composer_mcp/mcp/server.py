@@ -32,6 +32,11 @@ nothing is done twice. Errors say what happened, whether anything was saved, and
 class ComposerServer(MCPServer[Services]):
     """Reports errors as values of the error table, and checks scopes a second time."""
 
+    async def serve_streams(self, incoming: Any, outgoing: Any) -> None:
+        """Answer one client over a pair of the SDK's streams, until the incoming one ends."""
+        options = self._lowlevel_server.create_initialization_options()
+        await self._lowlevel_server.run(incoming, outgoing, options)
+
     async def list_tools(self) -> list[Tool]:
         """Return the tools that the caller may use."""
         who = caller.current.get()
