@@ -108,13 +108,43 @@ NO_HEADING = ErrorCode(
     remedy="Add a heading with `author_name` through `widgets` instead of giving `author`.",
 )
 
+INVALID_LESSON = ErrorCode(
+    "invalid_lesson",
+    status=422,
+    sentence="The {what} breaks {count} rule(s):{problems}",
+    remedy="Put what stands after `write` at each path (an example, where content was missing), "
+    "and call again with the whole {what}. Nothing was saved.",
+)
+
+UNKNOWN_WIDGET_TYPE = ErrorCode(
+    "unknown_widget_type",
+    status=404,
+    sentence="There is no element type {given}.",
+    remedy="Use one of: {types}.",
+)
+
+COMPOSITION_FULL = ErrorCode(
+    "composition_full",
+    status=422,
+    sentence="The composition would have {count} widgets, the limit is {limit}. Nothing was changed.",
+    remedy="Remove widgets, or make a second composition.",
+)
+
+AMBIGUOUS_MOVES = ErrorCode(
+    "ambiguous_moves",
+    status=422,
+    sentence="The {moves} moves depend on one another: if the connection broke and they were made twice, "
+    "the order would be another one. Nothing was changed.",
+    remedy="Give the new order in one step: {{action: order, widget_ids: [ids from the top down]}}.",
+)
+
 # --- Composer, the third-party application ---------------------------------------------------------
 
 COMPOSER_UNAVAILABLE = ErrorCode(
     "composer_unavailable",
     status=503,
     sentence="Composer did not answer properly ({reason}; tries: {tries}). {saved}",
-    remedy="Wait a minute and repeat the call with the same idempotency key: "
+    remedy="Wait {retry_after} s and repeat the call with the same idempotency key: "
     "it never makes a second composition.",
     retryable=True,
 )
@@ -147,6 +177,34 @@ COMPOSITION_NOT_FOUND = ErrorCode(
     remedy="Use the complete `uid` that create_composition returned: about 505 characters, never shortened.",
 )
 
+PROJECT_NOT_FOUND = ErrorCode(
+    "project_not_found",
+    status=502,
+    sentence="Composer has no project with the configured uid, or does not show it to the service account.",
+    remedy="Tell the operator to check composer.project_uid and that the account is a member of the project.",
+)
+
+VERSION_NOT_FOUND = ErrorCode(
+    "version_not_found",
+    status=404,
+    sentence="The composition has no version {version_uid}. Nothing was changed.",
+    remedy="Use a complete `version_uid` that list_versions returned for this composition.",
+)
+
+TEMPLATE_NOT_FOUND = ErrorCode(
+    "template_not_found",
+    status=404,
+    sentence="There is no template {template_id}.",
+    remedy="Use a complete `template_id` that list_templates returned.",
+)
+
+NOTHING_TO_COPY = ErrorCode(
+    "nothing_to_copy",
+    status=422,
+    sentence="{what} has no widgets, so there is nothing to copy. Nothing was saved.",
+    remedy="Make a new composition with create_composition.",
+)
+
 VERSION_CONFLICT = ErrorCode(
     "version_conflict",
     status=409,
@@ -176,8 +234,33 @@ EDITOR_NOT_READY = ErrorCode(
 INVALID_ARGUMENTS = ErrorCode(
     "invalid_arguments",
     status=422,
-    sentence="The arguments break {count} rule(s): {problems}",
+    sentence="The arguments of {tool} break {count} rule(s). It takes: {arguments}.",
     remedy="Mend what is listed (each with its path in the arguments) and call again. Nothing was saved.",
+)
+UNKNOWN_TOOL = ErrorCode(
+    "unknown_tool",
+    status=404,
+    sentence="There is no tool {tool}.",
+    remedy="Use one of: {tools}.",
+)
+REQUEST_TOO_DEEP = ErrorCode(
+    "request_too_deep",
+    status=400,
+    sentence="The request's JSON is nested more than {limit} levels deep.",
+    remedy="Send it flatter; no tool needs more than ten levels.",
+)
+CONFIRMATION_NEEDED = ErrorCode(
+    "confirmation_needed",
+    status=409,
+    sentence="This needs a person's agreement, and your client cannot be asked for it: {step} "
+    "Nothing was changed.",
+    remedy="Ask the person exactly that. If they agree, repeat the call with `confirm: true`.",
+)
+NOT_CONFIRMED = ErrorCode(
+    "not_confirmed",
+    status=409,
+    sentence="The person was asked and did not agree (answer: {answer}). Nothing was changed.",
+    remedy="Do not repeat the call by yourself; ask the person what they want instead.",
 )
 MISSING_SCOPE = ErrorCode(
     "insufficient_scope",
@@ -237,6 +320,27 @@ JOB_TIMEOUT = ErrorCode(
     status=504,
     sentence="The job was stopped after {seconds} s. Something may have been saved.",
     remedy="Repeat the call with the same idempotency key: it continues from what was saved.",
+    retryable=True,
+)
+JOB_CANCELLED = ErrorCode(
+    "job_cancelled",
+    status=409,
+    sentence="The job {job_id} was cancelled. {saved}",
+    remedy="Nothing to do. To have it done after all, repeat the call with the same idempotency key: "
+    "it continues from what was saved.",
+    retryable=True,
+)
+JOB_NEEDS_INPUT = ErrorCode(
+    "job_needs_input",
+    status=409,
+    sentence="The job {job_id} waits for an answer to: {inputs}.",
+    remedy="Answer what it asks, or cancel it.",
+)
+INPUT_TIMEOUT = ErrorCode(
+    "input_timeout",
+    status=504,
+    sentence="Nobody answered what the job {job_id} asked within {seconds} s, so it was given up.",
+    remedy="Repeat the call with the same idempotency key, and answer what it asks.",
     retryable=True,
 )
 STORE_UNAVAILABLE = ErrorCode(

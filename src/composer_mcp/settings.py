@@ -138,6 +138,9 @@ class QueueSettings(Section):
     per_tenant_limit: int = Field(100, ge=1, description="jobs of one tenant that may wait")
     total_limit: int = Field(1000, ge=1)
     deadline_seconds: float = Field(300, gt=0, description="a job that has not started by then fails")
+    input_seconds: float = Field(
+        86400, gt=0, description="a job whose question nobody has answered by then fails"
+    )
     retention_days: float = Field(
         30, gt=0, description="finished jobs, and with them idempotency keys, live so long"
     )

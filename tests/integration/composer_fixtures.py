@@ -294,6 +294,7 @@ class Bench:
             composer=api,
             browsers=browsers,
             artifacts=ArtifactStore(LocalStore(str(self._folder), mkdir=True)),
+            compositions=None,
         )
 
 

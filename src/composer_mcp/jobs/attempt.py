@@ -1,14 +1,13 @@
-"""One attempt at one job: start, fence, progress, limit, finish.
+"""One attempt at one job: start, fence, progress, limit, cancellation, end.
 
 PgQueuer decides who runs what and hands a job over when its worker dies; it may therefore run a job twice.
-What makes that harmless is here: each start takes the next epoch, and only its holder may finish.
+What makes that harmless is the table (``JobTable``): only the newest attempt may write to the job.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import asyncpg
 import structlog
 from pgqueuer.errors import RetryRequested
 
@@ -28,45 +26,28 @@ from composer_mcp.errors import (
     JOB_TIMEOUT,
     ComposerError,
 )
-from composer_mcp.jobs.postgres_engine import patiently
 from composer_mcp.jobs.requests import REQUESTS, AnyRequest, AnyResult
-from composer_mcp.jobs.work import Work
+from composer_mcp.jobs.work import InputNeeded, Work
 from composer_mcp.observability import metrics
-from composer_mcp.store.database import UNREACHABLE
 
 if TYPE_CHECKING:
-    from pgqueuer.models import Job
+    from pgqueuer.models import Context, Job
 
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer.api import ComposerApi
+    from composer_mcp.jobs.table import JobTable, Started
     from composer_mcp.settings import WorkerSettings
     from composer_mcp.store.artifacts import ArtifactStore
+    from composer_mcp.store.compositions import CompositionRegistry
 
 Handle = Callable[[AnyRequest, Work], Awaitable[AnyResult]]
 PROGRESS_SECONDS = 0.25
+#: How often a running attempt looks whether it still owns its job; a notification usually comes first.
+LOOK_SECONDS = 1.0
+#: How long a cancelled handler may take to clean up before it is left behind.
+STOP_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
-
-START = """
-update job set state = 'running', epoch = epoch + 1, attempts = attempts + 1, started_at = clock_timestamp(),
-               first_started_at = coalesce(first_started_at, clock_timestamp())
-where id = $1 and generation = $2 and state in ('queued', 'running')
-returning tenant, idempotency_key, kind, arguments, epoch, attempts, correlation_id, created_at, deadline,
-          first_started_at, started_at
-"""
-OWNED = "select true from job where id = $1 and epoch = $2 and state = 'running'"
-PROGRESS = """
-with changed as (
-    update job set progress = $3, progress_message = $4
-    where id = $1 and epoch = $2 and state = 'running' returning id
-) select pg_notify('composer_job', id::text) from changed
-"""
-FINISH = """
-with done as (
-    update job set state = $3, result = $4, error = $5, finished_at = clock_timestamp()
-    where id = $1 and epoch = $2 and state = 'running' returning id
-) select pg_notify('composer_job', id::text) from done
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,71 +63,96 @@ class Attempts:
     """Runs jobs that PgQueuer hands to this process."""
 
     def __init__(
-        self, pool: asyncpg.Pool, handle: Handle, resources: Resources, settings: WorkerSettings
+        self,
+        table: JobTable,
+        handle: Handle,
+        resources: Resources,
+        compositions: CompositionRegistry,
+        settings: WorkerSettings,
     ) -> None:
-        self._pool = pool
+        self._table = table
         self._handle = handle
         self._resources = resources
+        self._compositions = compositions
         self._settings = settings
 
-    async def run(self, job: Job) -> None:
+    async def run(self, job: Job, context: Context) -> None:
         """Do one job, or find that there is nothing to do; never raises but to be queued again."""
-        job_id, generation = _entry(job)
-        structlog.contextvars.bind_contextvars(job_id=str(job_id), kind=job.entrypoint)
+        # A task of its own is cancelled once and may then clean up; inside PgQueuer's scope each further
+        # await of a browser being closed would be cancelled again.
+        attempt = asyncio.create_task(self._run(job))
         try:
-            row = await patiently(
-                lambda: self._pool.fetchrow(START, job_id, generation), "The job is queued."
-            )
+            with context.cancellation:
+                await asyncio.wait({attempt})
+        finally:
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait({attempt}, timeout=STOP_SECONDS)
+        if attempt.done() and not attempt.cancelled():
+            attempt.result()
+
+    async def _run(self, entry: Job) -> None:
+        job_id, generation = _entry(entry)
+        structlog.contextvars.bind_contextvars(job_id=str(job_id), kind=entry.entrypoint)
+        try:
+            job = await self._table.start(job_id, generation)
         except ComposerError as error:
             raise RetryRequested(delay=timedelta(seconds=1), reason="the database is away") from error
-        if row is None:
-            # Finished by another worker, or queued anew under a later generation.
+        if job is None:
+            # Finished by another worker, cancelled, or queued anew under a later generation.
             log.info("job.void", generation=generation)
             return
         structlog.contextvars.bind_contextvars(
-            correlation_id=row["correlation_id"], tenant=row["tenant"], attempt=row["epoch"]
+            correlation_id=job.correlation_id, tenant=job.tenant, attempt=job.epoch
         )
         log.info("job.started")
         began = time.monotonic()
-        metrics.job_started(row["kind"], (row["started_at"] - row["created_at"]).total_seconds())
-        outcome = await self._attempt(job_id, row)
-        seconds = time.monotonic() - began
-        metrics.job_finished(row["kind"], outcome, seconds)
-        log.info("job.finished", outcome=outcome, seconds=round(seconds, 3))
-
-    async def _attempt(self, job_id: UUID, row: asyncpg.Record) -> str:
-        """Return the outcome: ``succeeded``, ``lost`` or the code of the error."""
+        metrics.job_started(job.kind, (job.started_at - job.created_at).total_seconds())
+        outcome = "cancelled"
         try:
-            result = await self._work(job_id, row)
+            outcome = await self._attempt(job)
+        finally:
+            seconds = time.monotonic() - began
+            metrics.job_finished(job.kind, outcome, seconds)
+            log.info("job.finished", outcome=outcome, seconds=round(seconds, 3))
+
+    async def _attempt(self, job: Started) -> str:
+        """Return the outcome: ``succeeded``, ``input_required``, ``lost`` or the code of the error."""
+        try:
+            result = await self._work(job)
+        except InputNeeded as needed:
+            return await self._end(self._table.ask_input(job, needed.requests), "input_required")
         except ComposerError as error:
             if error.code is JOB_LOST:
                 return "lost"
-            return await self._finish(job_id, row["epoch"], error=error)
+            return await self._end(self._table.fail(job, error.as_dict()), error.code.code)
         except Exception:
             # Whatever a handler did not foresee is told to the operator, not to the caller.
             log.exception("job.crashed")
-            return await self._finish(job_id, row["epoch"], error=INTERNAL.error())
-        return await self._finish(job_id, row["epoch"], result=result)
+            return await self._end(self._table.fail(job, INTERNAL.error().as_dict()), INTERNAL.code)
+        return await self._end(self._table.succeed(job, result.model_dump_json()), "succeeded")
 
-    async def _work(self, job_id: UUID, row: asyncpg.Record) -> AnyResult:
-        if row["attempts"] > self._settings.attempt_limit:
+    async def _work(self, job: Started) -> AnyResult:
+        if job.attempts > self._settings.attempt_limit:
             raise JOB_POISONED.error(attempts=self._settings.attempt_limit)
-        if row["attempts"] == 1 and datetime.now(UTC) > row["deadline"]:
-            waited = (row["deadline"] - row["created_at"]).total_seconds()
+        if job.attempts == 1 and datetime.now(UTC) > job.deadline:
+            waited = (job.deadline - job.created_at).total_seconds()
             raise DEADLINE_EXCEEDED.error(seconds=round(waited))
-        request = REQUESTS[row["kind"]].model_validate_json(row["arguments"])
-        async with self._progress(job_id, row["epoch"]) as progress:
+        request = REQUESTS[job.kind].model_validate_json(job.arguments)
+        async with self._guard(job) as progress:
             work = Work(
-                job_id=job_id,
-                tenant=row["tenant"],
-                idempotency_key=row["idempotency_key"],
-                attempt=row["epoch"],
-                first_started_at=row["first_started_at"],
+                job_id=job.job_id,
+                tenant=job.tenant,
+                idempotency_key=job.idempotency_key,
+                attempt=job.epoch,
+                first_started_at=job.first_started_at,
                 progress=progress,
-                fence=lambda: self._fence(job_id, row["epoch"]),
+                fence=lambda: self._fence(job),
                 composer=self._resources.composer,
                 browsers=self._resources.browsers,
                 artifacts=self._resources.artifacts,
+                compositions=self._compositions,
+                inputs=job.inputs,
             )
             limit = self._settings.job_timeout_seconds
             try:
@@ -157,9 +163,9 @@ class Attempts:
                     raise JOB_TIMEOUT.error(seconds=round(limit)) from error
                 raise
 
-    async def _fence(self, job_id: UUID, epoch: int) -> None:
+    async def _fence(self, job: Started) -> None:
         try:
-            owned = await patiently(lambda: self._pool.fetchval(OWNED, job_id, epoch), "")
+            owned = await self._table.hold(job)
         except ComposerError as error:
             # Whoever cannot ask must assume that the job was taken over meanwhile.
             raise JOB_LOST.error() from error
@@ -167,41 +173,48 @@ class Attempts:
             raise JOB_LOST.error()
 
     @contextlib.asynccontextmanager
-    async def _progress(self, job_id: UUID, epoch: int) -> AsyncIterator[LatestProgress]:
+    async def _guard(self, job: Started) -> AsyncIterator[LatestProgress]:
+        """Publish progress, and stop the work (``job_lost``) as soon as the job is no longer ours."""
         latest = LatestProgress()
+        worker = asyncio.current_task()
+        lost = False
 
-        async def publish() -> None:
-            while True:
-                fraction, message = await latest.take()
-                # Progress is a courtesy: while the database is away, it is dropped.
-                with contextlib.suppress(*UNREACHABLE):
-                    await self._pool.execute(PROGRESS, job_id, epoch, fraction, message)
-                await asyncio.sleep(PROGRESS_SECONDS)
+        async def keep() -> None:
+            nonlocal lost
+            ours = True
+            while ours:
+                news = await latest.take(LOOK_SECONDS)
+                # While the database is away, progress is dropped and the job is taken to be ours.
+                with contextlib.suppress(ComposerError):
+                    if news is None:
+                        ours = await self._table.owned(job)
+                    else:
+                        ours = await self._table.progress(job, *news)
+                        await asyncio.sleep(PROGRESS_SECONDS)
+            lost = True
+            if worker is not None:
+                worker.cancel()
 
-        publisher = asyncio.create_task(publish())
+        keeper = asyncio.create_task(keep())
         try:
             yield latest
+        except asyncio.CancelledError:
+            # ``uncancel`` counts: above zero, somebody else has cancelled this task as well.
+            if not lost or worker is None or worker.uncancel() > 0:
+                raise
+            raise JOB_LOST.error() from None
         finally:
-            publisher.cancel()
-            await asyncio.gather(publisher, return_exceptions=True)
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
 
-    async def _finish(
-        self, job_id: UUID, epoch: int, *, result: AnyResult | None = None, error: ComposerError | None = None
-    ) -> str:
-        state = "succeeded" if error is None else "failed"
-        result_json = None if result is None else result.model_dump_json()
-        error_json = None if error is None else json.dumps(error.as_dict(), default=str)
+    async def _end(self, write: Awaitable[bool], outcome: str) -> str:
         try:
-            row = await patiently(
-                lambda: self._pool.fetchrow(FINISH, job_id, epoch, state, result_json, error_json), ""
-            )
+            ours = await write
         except ComposerError as away:
             # The result cannot be kept. Another attempt finds what this one saved and reports it.
-            log.error("job.finish_failed", outcome=state)
+            log.error("job.finish_failed", outcome=outcome)
             raise RetryRequested(delay=timedelta(seconds=1), reason="the database is away") from away
-        if row is None:
-            return "lost"
-        return state if error is None else error.code.code
+        return outcome if ours else "lost"
 
 
 class LatestProgress:
@@ -216,9 +229,13 @@ class LatestProgress:
         self._latest = (min(1.0, max(0.0, fraction)), message[:500])
         self._changed.set()
 
-    async def take(self) -> tuple[float, str]:
-        """Wait for progress that was not taken yet."""
-        await self._changed.wait()
+    async def take(self, seconds: float) -> tuple[float, str] | None:
+        """Wait for progress that was not taken yet; ``None`` if none came within ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return None
         self._changed.clear()
         return self._latest
 

@@ -1,133 +1,146 @@
-"""Tells waiting calls that their job has moved on: one listening connection per process.
+"""Tells those who wait that their job has moved on; one reader per process, however many wait.
 
-A notification only says *which* job changed; the state is read from the ``job`` table, for all waiting
-calls in one statement. Notifications are lost while the database fails over, so everything waited for is
-also read once a second and after each reconnection.
+An announcement only says *which* job changed; the job is read from its table, for all who wait in one
+statement. Announcements are lost while the database fails over, so everything waited for is also read once
+a second and after each reconnection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from uuid import UUID
 
-import asyncpg
 import structlog
 
-from composer_mcp.jobs.engine import JobState
-from composer_mcp.store.database import UNREACHABLE
+from composer_mcp.errors import ComposerError
+from composer_mcp.jobs.engine import JobRecord
 
-#: Also written in the statements of ``attempt``.
-CHANNEL = "composer_job"
 POLL_SECONDS = 1.0
-RECONNECT_SECONDS = (0.2, 0.5, 1.0, 2.0)
+
+#: Reads the present records of some jobs; those that do not exist are left out.
+Read = Callable[[Collection[UUID]], Awaitable[list[JobRecord]]]
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True, eq=False)
 class Watch:
-    """What one waiting call knows of its job."""
+    """What one waiting call has not yet heard of its jobs: of each only the newest, so it cannot grow."""
 
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    state: JobState = JobState.QUEUED
-    progress: float = 0.0
-    message: str = ""
+    def __init__(self, job_ids: Collection[UUID]) -> None:
+        self._waiting = set(job_ids)
+        self._news: dict[UUID, JobRecord] = {}
+        self._known: dict[UUID, tuple[object, ...]] = {}
+        self._changed = asyncio.Event()
 
-    def update(self, state: JobState, progress: float, message: str) -> None:
-        """Take over what was read; wake the call if it differs."""
-        if (state, progress, message) != (self.state, self.progress, self.message):
-            self.state, self.progress, self.message = state, progress, message
-            self.changed.set()
+    def tell(self, job_id: UUID, record: JobRecord | None) -> None:
+        """Take over what was read of a job; ``None`` means that there is none."""
+        if record is None:
+            self._waiting.discard(job_id)
+            self._changed.set()
+            return
+        essence = (
+            record.state,
+            record.progress,
+            record.progress_message,
+            record.input_requests,
+            record.finished_at,
+        )
+        if self._known.get(job_id) != essence:
+            self._known[job_id] = essence
+            self._news[job_id] = record
+            self._changed.set()
+
+    def drop(self, job_id: UUID) -> None:
+        """Stop waiting for a job."""
+        self._waiting.discard(job_id)
+        self._news.pop(job_id, None)
+
+    async def news(self) -> AsyncIterator[JobRecord]:
+        """Yield each job that has changed; end when there is nothing left to wait for."""
+        while True:
+            while self._news:
+                job_id, record = self._news.popitem()
+                if record.state.finished:
+                    self._waiting.discard(job_id)
+                yield record
+            if not self._waiting:
+                return
+            await self._changed.wait()
+            self._changed.clear()
 
 
 class WaiterHub:
-    """Reads the state of all jobs that calls of this process wait for."""
+    """Reads all jobs that somebody in this process waits for, whenever one of them may have changed."""
 
-    def __init__(self, pool: asyncpg.Pool, options: dict[str, Any]) -> None:
-        self._pool = pool
-        self._options = options
+    def __init__(self, read: Read) -> None:
+        self._read = read
         self._watches: dict[UUID, set[Watch]] = {}
         self._dirty: set[UUID] = set()
         self._wake = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Listen and read until the context is left."""
-        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read())]
+        """Read until the context is left."""
+        task = asyncio.create_task(self._serve())
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     @contextlib.contextmanager
-    def watch(self, job_id: UUID) -> Iterator[Watch]:
-        """Observe one job; its present state is read at once."""
-        watch = Watch()
-        self._watches.setdefault(job_id, set()).add(watch)
-        self._mark(job_id)
+    def watch(self, job_ids: Collection[UUID]) -> Iterator[Watch]:
+        """Observe some jobs; how they are now is read at once."""
+        watch = Watch(job_ids)
+        for job_id in job_ids:
+            self._watches.setdefault(job_id, set()).add(watch)
+        self._dirty.update(job_ids)
+        self._wake.set()
         try:
             yield watch
         finally:
-            watches = self._watches[job_id]
-            watches.discard(watch)
-            if not watches:
-                del self._watches[job_id]
+            for job_id in job_ids:
+                watches = self._watches.get(job_id, set())
+                watches.discard(watch)
+                if not watches:
+                    self._watches.pop(job_id, None)
 
-    def _mark(self, job_id: UUID) -> None:
-        self._dirty.add(job_id)
+    def heard(self, job_id: UUID) -> None:
+        """Take note that a job has changed."""
+        if job_id in self._watches:
+            self._dirty.add(job_id)
+            self._wake.set()
+
+    def look(self) -> None:
+        """Read everything that is waited for, because announcements may have been missed."""
+        self._dirty.update(self._watches)
         self._wake.set()
 
-    def _notified(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        job_id = UUID(str(payload))
-        if job_id in self._watches:
-            self._mark(job_id)
-
-    async def _listen(self) -> None:
-        failures = 0
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        everything_at = loop.time() + POLL_SECONDS
         while True:
-            lost = asyncio.Event()
-            try:
-                connection = await asyncpg.connect(**self._options)
-                try:
-                    connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
-                    await connection.add_listener(CHANNEL, self._notified)
-                    failures = 0
-                    self._dirty.update(self._watches)
-                    self._wake.set()
-                    await lost.wait()
-                finally:
-                    connection.terminate()
-            except UNREACHABLE as error:
-                log.warning("hub.listen_failed", error=repr(error), failures=failures)
-            await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
-            failures += 1
-
-    async def _read(self) -> None:
-        while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-                wanted = self._dirty & self._watches.keys()
-            except TimeoutError:
-                wanted = set(self._watches)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(everything_at):
+                    await self._wake.wait()
+            if loop.time() >= everything_at:
+                self.look()
+                everything_at = loop.time() + POLL_SECONDS
             self._wake.clear()
+            wanted = self._dirty & self._watches.keys()
             self._dirty.clear()
-            if not wanted:
-                continue
-            try:
-                rows = await self._pool.fetch(
-                    "select id, state, progress, progress_message from job where id = any($1::uuid[])",
-                    list(wanted),
-                )
-            except UNREACHABLE as error:
-                # The next poll reads again; the calls go on waiting up to their own limit.
-                log.warning("hub.read_failed", error=repr(error), waiting=len(self._watches))
-                continue
-            for row in rows:
-                for watch in self._watches.get(row["id"], ()):
-                    watch.update(JobState(row["state"]), row["progress"], row["progress_message"])
+            if wanted:
+                await self._tell(wanted)
+
+    async def _tell(self, wanted: set[UUID]) -> None:
+        try:
+            records = {record.id: record for record in await self._read(wanted)}
+        except ComposerError as error:
+            # The next look reads again; the calls go on waiting up to their own limit.
+            log.warning("hub.read_failed", error=repr(error), waiting=len(self._watches))
+            return
+        for job_id in wanted:
+            for watch in self._watches.get(job_id, set()).copy():
+                watch.tell(job_id, records.get(job_id))

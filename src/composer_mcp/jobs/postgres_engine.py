@@ -2,75 +2,123 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.types import JobId
 
-from composer_mcp.errors import JOB_PENDING, JOB_UNKNOWN, KEY_REUSED, QUEUE_FULL, STORE_UNAVAILABLE
+from composer_mcp.errors import JOB_UNKNOWN, KEY_REUSED, STORE_UNAVAILABLE
+from composer_mcp.jobs import rules, waiting
+from composer_mcp.jobs.durations import Durations
 from composer_mcp.jobs.engine import JobRecord, JobState, OnProgress, Submission
 from composer_mcp.jobs.hub import WaiterHub
+from composer_mcp.jobs.requests import KINDS
 from composer_mcp.store import database
+from composer_mcp.store.listener import Ear, Listener
+from composer_mcp.store.patience import patiently
+from composer_mcp.store.postgres_compositions import PostgresCompositions
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from composer_mcp.jobs.requests import AnyRequest
     from composer_mcp.settings import QueueSettings, Settings
 
-T = TypeVar("T")
+    Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
-#: Expected work in tenths of a second: what a job costs its tenant in the order of the queue.
-COSTS = {
-    "create_composition": 30,
-    "get_composition": 10,
-    "update_composition": 40,
-    "preview_composition": 80,
-    "list_versions": 5,
-}
+#: Also written in the statements of ``postgres_table``.
+CHANNEL = "composer_job"
 CLASS = 1
-RECORD = """
-select id, tenant, kind, state, progress, progress_message, created_at, started_at, finished_at, result, error
-from job where id = $1
+RECORDS = """
+select id, tenant, kind, state, progress, progress_message, created_at, updated_at, started_at, finished_at,
+       result, error, input_requests
+from job where id = any($1::uuid[])
 """
-#: How long a call is retried while the database fails over; a repetition is harmless, the key is the same.
-PATIENCE_SECONDS = 8.0
+LOCKED = """
+select id, tenant, kind, state, epoch, generation, priority, input_requests, input_responses
+from job where id = $1 and tenant = $2 for update
+"""
+CANCEL = """
+with cancelled as (
+    update job set state = 'cancelled', error = $2, owner = null, input_requests = null,
+                   finished_at = clock_timestamp(), updated_at = clock_timestamp()
+    where id = $1 returning id
+) select pg_notify('composer_job', id::text) from cancelled
+"""
+ENTRY = "select id from pgqueuer where dedupe_key = $1"
+ANSWER = """
+with answered as (
+    update job set input_requests = $2, input_responses = $3, updated_at = clock_timestamp()
+    where id = $1 returning id
+) select pg_notify('composer_job', id::text) from answered
+"""
+RESUME = """
+with resumed as (
+    update job set state = 'queued', generation = generation + 1, attempts = 0, owner = null, progress = 0,
+                   progress_message = '', input_requests = null, input_responses = $2, input_deadline = null,
+                   deadline = clock_timestamp() + $3::interval, updated_at = clock_timestamp()
+    where id = $1 returning id
+) select pg_notify('composer_job', id::text) from resumed
+"""
+#: The median, because a few jobs that waited for a browser say little of the next.
+DURATIONS = """
+select kind, percentile_cont(0.5) within group (order by seconds) as seconds
+from (
+    select kind, extract(epoch from finished_at - started_at) as seconds from job
+    where finished_at > clock_timestamp() - interval '1 hour' and state = 'succeeded'
+    order by finished_at desc limit 500
+) recent group by kind
+"""
 
 
 class PostgresJobEngine:
-    """Submits to and reads from the ``job`` table; see ``JobEngine`` for the promises."""
+    """Submits to and reads from the ``job`` table; see ``JobEngine`` for the promises.
 
-    def __init__(self, pool: asyncpg.Pool, hub: WaiterHub, queue: QueueSettings, wait_seconds: float) -> None:
+    ``compositions`` is the register that shares its connections.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, queue: QueueSettings, wait_seconds: float) -> None:
         self._pool = pool
-        self._hub = hub
         self._queue = queue
         self._wait_seconds = wait_seconds
+        self._durations = Durations(self._read_durations)
+        self._hub = WaiterHub(self._read)
+        self.compositions = PostgresCompositions(pool)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, settings: Settings, options: dict[str, Any]) -> AsyncIterator[PostgresJobEngine]:
         """Open the pool and start listening; works while the database is away, and recovers."""
-        pool = database.pool(options, size=settings.database.pool_size)
-        async with pool:
-            hub = WaiterHub(pool, options)
-            async with hub.run():
-                yield cls(pool, hub, settings.queue, settings.web.wait_seconds)
+        async with database.pool(options, size=settings.postgresql.pool_size) as pool:
+            engine = cls(pool, settings.queue, settings.web.wait_seconds)
+            listener = Listener(options, [engine.ear, engine.compositions.ear])
+            async with engine._hub.run(), listener.run():
+                try:
+                    yield engine
+                finally:
+                    await engine._durations.close()
 
     @property
     def pool(self) -> asyncpg.Pool:
         """For health checks and metrics."""
         return self._pool
 
+    @property
+    def ear(self) -> Ear:
+        """What the process must listen to."""
+        return Ear(CHANNEL, lambda payload: self._hub.heard(UUID(payload)), self._hub.look)
+
     async def submit(self, tenant: str, key: str, request: AnyRequest, correlation_id: str) -> Submission:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
         arguments = request.model_dump_json()
-        digest = fingerprint(request)
+        digest = rules.fingerprint(request)
 
         async def attempt() -> asyncpg.Record:
             async with self._pool.acquire() as connection, connection.transaction():
@@ -82,7 +130,7 @@ class PostgresJobEngine:
                     arguments,
                     digest,
                     CLASS,
-                    COSTS[request.kind],
+                    KINDS[request.kind].cost,
                     timedelta(seconds=self._queue.deadline_seconds),
                     self._queue.per_tenant_limit,
                     self._queue.total_limit,
@@ -99,93 +147,123 @@ class PostgresJobEngine:
             case "key_reused":
                 raise KEY_REUSED.error(kind=row["job_kind"], job_id=str(row["job_id"]))
             case "tenant_full" | "queue_full" as outcome:
-                tenant_full = outcome == "tenant_full"
-                raise QUEUE_FULL.error(
+                raise rules.refused(
+                    self._queue,
+                    tenant_full=outcome == "tenant_full",
                     waiting=row["waiting"],
-                    whose="of this tenant" if tenant_full else "of all tenants",
-                    limit=self._queue.per_tenant_limit if tenant_full else self._queue.total_limit,
                     retry_after=await self._retry_after(),
                 )
         return Submission(row["job_id"], row["outcome"] == "created")
 
     async def wait(self, job_id: UUID, on_progress: OnProgress) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
-        try:
-            async with asyncio.timeout(self._wait_seconds):
-                with self._hub.watch(job_id) as watch:
-                    while not watch.state.finished:
-                        await watch.changed.wait()
-                        watch.changed.clear()
-                        if watch.state is JobState.RUNNING:
-                            await on_progress(watch.progress, watch.message)
-        except TimeoutError as error:
-            raise JOB_PENDING.error(job_id=str(job_id), seconds=round(self._wait_seconds)) from error
-        record = await self._fetch(job_id)
-        if record is None:
-            raise JOB_UNKNOWN.error(job_id=str(job_id), days=self._queue.retention_days)
-        return record
+        return await waiting.wait_for(
+            self._hub, job_id, on_progress, seconds=self._wait_seconds, days=self._queue.retention_days
+        )
+
+    def watch(self, tenant: str, job_ids: Collection[UUID]) -> AsyncIterator[JobRecord]:
+        """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
+        return waiting.follow(self._hub, tenant, job_ids)
+
+    def expected_seconds(self, kind: str) -> float:
+        """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
+        return self._durations.expected_seconds(kind)
 
     async def get(self, tenant: str, job_id: UUID) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
-        record = await self._fetch(job_id)
-        if record is None or record.tenant != tenant:
-            raise JOB_UNKNOWN.error(job_id=str(job_id), days=self._queue.retention_days)
-        return record
+        rows = await patiently(
+            lambda: self._pool.fetch(RECORDS, [job_id]), f"What the job {job_id} does, it goes on doing."
+        )
+        if not rows or rows[0]["tenant"] != tenant:
+            raise self._unknown(job_id)
+        return self._record(rows[0])
 
-    async def _fetch(self, job_id: UUID) -> JobRecord | None:
-        async def attempt() -> asyncpg.Record | None:
-            return await self._pool.fetchrow(RECORD, job_id)
+    async def cancel(self, tenant: str, job_id: UUID) -> JobRecord:
+        """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
 
-        row = await patiently(attempt, f"The job {job_id} goes on.")
+        async def attempt() -> None:
+            async with self._pool.acquire() as connection, connection.transaction():
+                row = await self._lock(connection, tenant, job_id)
+                if JobState(row["state"]).finished:
+                    return
+                error = rules.cancelled(job_id, row["kind"], begun=row["epoch"] > 0)
+                await connection.execute(CANCEL, job_id, json.dumps(error.as_dict()))
+                entry = await connection.fetchval(ENTRY, _entry(job_id, row["generation"]))
+                if entry is not None:
+                    # Takes the entry out of the queue, and stops the handler that is at work on it.
+                    await Queries(AsyncpgDriver(connection)).mark_job_as_cancelled([JobId(entry)])
+
+        await patiently(attempt, "The job may or may not be cancelled; cancelling it again does no harm.")
+        return await self.get(tenant, job_id)
+
+    async def answer(self, tenant: str, job_id: UUID, responses: dict[str, Any]) -> JobRecord:
+        """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
+        patience = timedelta(seconds=self._queue.deadline_seconds)
+
+        async def attempt() -> None:
+            async with self._pool.acquire() as connection, connection.transaction():
+                row = await self._lock(connection, tenant, job_id)
+                if JobState(row["state"]) is not JobState.INPUT_REQUIRED:
+                    return
+                remaining, answers = rules.take_answers(
+                    json.loads(row["input_requests"]), json.loads(row["input_responses"] or "{}"), responses
+                )
+                if remaining:
+                    await connection.execute(ANSWER, job_id, json.dumps(remaining), json.dumps(answers))
+                    return
+                await connection.execute(RESUME, job_id, json.dumps(answers), patience)
+                await enqueue(connection, row["kind"], job_id, row["generation"] + 1, row["priority"])
+
+        await patiently(attempt, "The answer may or may not be kept; giving it again does no harm.")
+        return await self.get(tenant, job_id)
+
+    async def _lock(self, connection: Connection, tenant: str, job_id: UUID) -> asyncpg.Record:
+        row = await connection.fetchrow(LOCKED, job_id, tenant)
         if row is None:
-            return None
+            raise self._unknown(job_id)
+        return row
+
+    def _unknown(self, job_id: UUID) -> Exception:
+        return JOB_UNKNOWN.error(job_id=str(job_id), days=self._queue.retention_days)
+
+    async def _read(self, job_ids: Collection[UUID]) -> list[JobRecord]:
+        """Read for the hub, which asks again by itself."""
+        try:
+            rows = await self._pool.fetch(RECORDS, list(job_ids))
+        except database.UNREACHABLE as error:
+            raise STORE_UNAVAILABLE.error(store="database", state="The jobs go on.") from error
+        return [self._record(row) for row in rows]
+
+    def _record(self, row: asyncpg.Record) -> JobRecord:
         values = dict(row)
         values["state"] = JobState(values["state"])
-        for name in ("result", "error"):
+        for name in ("result", "error", "input_requests"):
             values[name] = None if values[name] is None else json.loads(values[name])
-        return JobRecord(**values)
+        expires_at = values["created_at"] + timedelta(days=self._queue.retention_days)
+        return JobRecord(**values, expires_at=expires_at)
+
+    async def _read_durations(self) -> dict[str, float]:
+        try:
+            rows = await self._pool.fetch(DURATIONS)
+        except database.UNREACHABLE as error:
+            raise STORE_UNAVAILABLE.error(store="database", state="") from error
+        return {row["kind"]: float(row["seconds"]) for row in rows}
 
     async def _retry_after(self) -> int:
-        """Return the seconds until a place is likely to be free: one job at the pace of the last minute."""
         finished = await self._pool.fetchval(
             "select count(*) from job where finished_at > clock_timestamp() - interval '1 minute'"
         )
-        return max(1, min(30, round(60 / finished))) if finished else 10
+        return rules.retry_after(finished)
 
 
-async def enqueue(
-    connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy,
-    kind: str,
-    job_id: UUID,
-    generation: int,
-    priority: int,
-) -> None:
+def _entry(job_id: UUID, generation: int) -> str:
+    """Return what an entry of the queue carries, and by which it is found."""
+    return f"{job_id}:{generation}"
+
+
+async def enqueue(connection: Connection, kind: str, job_id: UUID, generation: int, priority: int) -> None:
     """Put a job into the queue, inside the caller's transaction."""
-    entry = f"{job_id}:{generation}"
+    entry = _entry(job_id, generation)
     await Queries(AsyncpgDriver(connection)).enqueue(
         kind, entry.encode(), priority, dedupe_key=entry, on_conflict="skip"
     )
-
-
-def fingerprint(request: AnyRequest) -> str:
-    """Return a hash by which two calls with the same key are compared: kind and arguments, in any order."""
-    canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-async def patiently(attempt: Callable[[], Awaitable[T]], state: str) -> T:
-    """Repeat ``attempt`` while the database is away, for a few seconds.
-
-    Raises:
-        store_unavailable: it stayed away.
-    """
-    give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    pause = 0.05
-    while True:
-        try:
-            return await attempt()
-        except database.UNREACHABLE as error:
-            if asyncio.get_running_loop().time() + pause > give_up:
-                raise STORE_UNAVAILABLE.error(store="database", state=state) from error
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 1.0)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
 
+from composer_mcp.jobs import rules
 from composer_mcp.jobs.postgres_engine import enqueue
 
 if TYPE_CHECKING:
     from pgqueuer import PgQueuer
     from pgqueuer.models import Schedule
 
-    from composer_mcp.settings import Settings
+    from composer_mcp.settings import QueueSettings, Settings
 
 QUEUE_LOG_DAYS = 7
 BATCH = 1000
@@ -25,13 +27,23 @@ log = structlog.get_logger(__name__)
 #: database went away at the very moment in which a worker gave the entry back. A running job without an
 #: entry is left alone until no attempt can be alive.
 STRANDED = """
-update job set generation = generation + 1, state = 'queued'
+update job set generation = generation + 1, state = 'queued', owner = null, updated_at = clock_timestamp()
 where id in (
     select id from job
     where (state = 'queued' or (state = 'running' and started_at < clock_timestamp() - $1::interval))
       and not exists (select from pgqueuer where dedupe_key = job.id || ':' || job.generation)
     for update skip locked
 ) returning id, kind, generation, priority
+"""
+
+OVERDUE = "select id from job where state = 'input_required' and input_deadline < clock_timestamp() limit $1"
+#: An answer that came meanwhile wins.
+GIVE_UP = """
+with given_up as (
+    update job set state = 'failed', error = $2, owner = null, input_requests = null,
+                   finished_at = clock_timestamp(), updated_at = clock_timestamp()
+    where id = $1 and state = 'input_required' and input_deadline < clock_timestamp() returning id
+) select pg_notify('composer_job', id::text) from given_up
 """
 
 
@@ -44,6 +56,17 @@ async def mend(pool: asyncpg.Pool, attempt_limit: timedelta) -> int:
     if rows:
         log.warning("upkeep.stranded_jobs", jobs=[str(row["id"]) for row in rows])
     return len(rows)
+
+
+async def give_up_asking(pool: asyncpg.Pool, queue: QueueSettings) -> int:
+    """Fail the jobs whose questions nobody answered in time; return how many there were."""
+    overdue = await pool.fetch(OVERDUE, BATCH)
+    for row in overdue:
+        error = rules.unanswered(row["id"], queue)
+        await pool.execute(GIVE_UP, row["id"], json.dumps(error.as_dict()))
+    if overdue:
+        log.info("upkeep.unanswered_jobs", jobs=[str(row["id"]) for row in overdue])
+    return len(overdue)
 
 
 async def forget(pool: asyncpg.Pool, retention: timedelta) -> int:
@@ -71,11 +94,12 @@ async def forget(pool: asyncpg.Pool, retention: timedelta) -> int:
 
 
 def register(queuer: PgQueuer, pool: asyncpg.Pool, settings: Settings) -> None:
-    """Add both to the schedule of a worker."""
+    """Add all of it to the schedule of a worker."""
 
     @queuer.schedule("composer_mend", "* * * * *")
     async def _mend(schedule: Schedule) -> None:
         await mend(pool, timedelta(seconds=settings.worker.job_timeout_seconds + 60))
+        await give_up_asking(pool, settings.queue)
 
     @queuer.schedule("composer_forget", "*/5 * * * *")
     async def _forget(schedule: Schedule) -> None:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer.api import ComposerApi
     from composer_mcp.store.artifacts import ArtifactStore
+    from composer_mcp.store.compositions import CompositionRegistry
+
+
+class InputNeeded(Exception):
+    """Raised by a handler that cannot go on without a person's answer; it frees the worker.
+
+    ``requests`` are input requests of the protocol, each under a key that the answer will carry. Once all
+    are answered, the job is run again from its beginning, with the answers in :attr:`Work.inputs`.
+    """
+
+    def __init__(self, requests: dict[str, Any]) -> None:
+        if not requests:
+            raise ValueError("input is needed, but nothing is asked")
+        self.requests = requests
+        super().__init__(", ".join(requests))
 
 
 class Progress(Protocol):
@@ -32,7 +47,8 @@ class Work:
     """One attempt at one job.
 
     ``attempt`` counts from 1; above 1 an earlier attempt may have had outside effects.
-    ``first_started_at`` is when attempt 1 began.
+    ``first_started_at`` is when attempt 1 began. ``inputs`` are the answers given so far to what the job
+    asked (see :class:`InputNeeded`), by the same keys.
     """
 
     job_id: UUID
@@ -45,3 +61,5 @@ class Work:
     composer: ComposerApi
     browsers: BrowserPool
     artifacts: ArtifactStore
+    compositions: CompositionRegistry
+    inputs: dict[str, Any] = field(default_factory=dict)

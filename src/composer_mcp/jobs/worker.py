@@ -20,10 +20,12 @@ from pgqueuer import PgQueuer
 
 from composer_mcp.jobs import upkeep
 from composer_mcp.jobs.attempt import Attempts, Handle, Resources
+from composer_mcp.jobs.postgres_table import PostgresJobTable
 from composer_mcp.jobs.requests import REQUESTS
 from composer_mcp.observability.systemd import Supervisor
 from composer_mcp.store import database
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.postgres_compositions import PostgresCompositions
 
 if TYPE_CHECKING:
     from composer_mcp.settings import Credentials, Settings
@@ -65,13 +67,18 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with database.pool(options, size=settings.worker.concurrency + 2) as pool, supervisor.watchdog():
-        attempts = Attempts(pool, handle, resources, settings.worker)
+    concurrency = settings.worker.concurrency
+    async with (
+        database.pool(options, size=concurrency + 2) as pool,
+        database.pool(options, size=concurrency + 2, relaxed=True) as relaxed,
+        supervisor.watchdog(),
+    ):
+        table = PostgresJobTable(pool, relaxed, settings.queue.input_seconds)
+        attempts = Attempts(table, handle, resources, PostgresCompositions(pool), settings.worker)
 
         def queue() -> contextlib.AbstractAsyncContextManager[PgQueuer]:
-            return _queue(settings, options, attempts, supervisor, stop)
+            return _queue(settings, options, attempts, pool, supervisor, stop)
 
-        concurrency = settings.worker.concurrency
         log.info("worker.starting", concurrency=concurrency)
         await pgqueuer.run(
             queue,
@@ -92,6 +99,7 @@ async def _queue(
     settings: Settings,
     options: dict[str, Any],
     attempts: Attempts,
+    durable: asyncpg.Pool,
     supervisor: Supervisor,
     stop: asyncio.Event,
 ) -> AsyncIterator[PgQueuer]:
@@ -101,8 +109,8 @@ async def _queue(
     try:
         queuer = PgQueuer.from_asyncpg_pool(pool)
         for kind in REQUESTS:
-            queuer.entrypoint(kind, accepts_context=False)(attempts.run)
-        upkeep.register(queuer, pool, settings)
+            queuer.entrypoint(kind, accepts_context=True)(attempts.run)
+        upkeep.register(queuer, durable, settings)
         await _reach(pool, stop)
         log.info("worker.ready")
         supervisor.tell("READY=1")

@@ -1,0 +1,88 @@
+"""The port to the register of compositions: which tenant's each is, and how it is found again.
+
+Composer itself keeps one account's compositions in one heap and cannot search them. The register knows what
+went through this server. ``postgres_compositions`` and ``sqlite_compositions`` implement it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class CompositionEntry:
+    """What the register knows of one composition; texts as they were when it was last read or written."""
+
+    uid: str
+    title: str
+    description: str
+    author: str
+    tags: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+class CompositionRegistry(Protocol):
+    """Compositions by tenant. Every method may raise ``store_unavailable``."""
+
+    async def record(
+        self, tenant: str, uid: str, *, title: str, description: str, author: str, tags: Sequence[str]
+    ) -> None:
+        """Note a composition that was created or seen; its owner stays who it was.
+
+        Raises:
+            composition_not_found: it is another tenant's.
+        """
+
+    async def owner(self, uid: str) -> str | None:
+        """Return the tenant whose composition this is, or ``None`` if nobody's."""
+
+    async def search(
+        self,
+        tenant: str,
+        *,
+        text: str = "",
+        tag: str | None = None,
+        limit: int = 20,
+        before: datetime | None = None,
+    ) -> list[CompositionEntry]:
+        """Return a tenant's compositions, last changed first.
+
+        Every word of ``text`` must occur in title, description, author or tags; ``tag`` must be one of its
+        tags. Case and accents are ignored. ``before`` goes on where an earlier answer ended: the
+        ``updated_at`` of its last entry. At most 100 are returned.
+        """
+
+    def changes(self, tenant: str) -> AsyncIterator[None]:
+        """Yield once whenever the tenant's list has changed, in whichever process; never ends by itself."""
+
+
+#: Longest text that is kept for the search; what is beyond it is not found.
+FOLDED_LIMIT = 4000
+SEARCH_LIMIT = 100
+
+
+def fold(text: str) -> str:
+    """Return the form in which texts are compared: no accents, no case, single spaces."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
+
+
+def key_of(uid: str) -> bytes:
+    """Return the key of a composition: a uid is about 505 characters, too long to be one."""
+    return hashlib.sha256(uid.encode()).digest()
+
+
+def folded_text(title: str, description: str, author: str, tags: Sequence[str]) -> str:
+    """Return the text in which words are looked for."""
+    return fold("\n".join([title, author, *tags, description]))[:FOLDED_LIMIT]
+
+
+def folded_tags(tags: Sequence[str]) -> list[str]:
+    """Return the tags as they are compared."""
+    return [fold(tag) for tag in tags]

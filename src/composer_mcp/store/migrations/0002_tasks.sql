@@ -1,0 +1,133 @@
+-- Jobs that can be cancelled and can ask a person; the register of compositions.
+-- Only adds, so that processes of the previous release go on beside it. They know neither of the new states:
+-- they leave such jobs alone, because all they do names the states in which they do it.
+
+alter table job drop constraint job_state;
+-- Not checked against the rows that are there: they satisfied a narrower rule.
+alter table job add constraint job_state
+    check (state in ('queued', 'running', 'input_required', 'succeeded', 'failed', 'cancelled')) not valid;
+
+alter table job
+    add column updated_at timestamptz not null default now(),
+    -- The attempt that may write to the job: no number, because a number is given again when the database
+    -- loses its last moments in a crash.
+    add column owner uuid,
+    -- When the owner last made sure of that before an effect outside the database.
+    add column held_at timestamptz,
+    -- json, not jsonb: questions are shown in the order in which they are asked.
+    add column input_requests json,
+    add column input_responses json,
+    add column input_deadline timestamptz;
+alter table job alter column updated_at set default clock_timestamp();
+-- Room for new versions of a row on its own page: each job is written some five times.
+alter table job set (fillfactor = 80);
+
+create index job_waiting_by_tenant on job (tenant) where state in ('queued', 'input_required');
+drop index job_queued_by_tenant;
+create index job_asking on job (input_deadline) where state = 'input_required';
+
+-- As before, but: what was cancelled is queued again by the same call; jobs that wait for an answer count
+-- against the tenant's limit, because otherwise nothing would bound them; a repetition asks anew.
+create or replace function job_submit(
+    p_tenant text,
+    p_key text,
+    p_kind text,
+    p_arguments json,
+    p_hash text,
+    p_class smallint,
+    p_cost integer,
+    p_patience interval,
+    p_tenant_limit integer,
+    p_total_limit integer,
+    p_correlation_id text
+) returns table (outcome text, job_id uuid, job_kind text, job_generation integer, job_priority integer, waiting integer)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    old job;
+    waiting_jobs integer;
+    head bigint;
+    own bigint;
+    new_tag bigint;
+    new_priority integer;
+begin
+    -- Held until commit: calls of one tenant are accepted one after another, so that a key is never
+    -- used twice and the limit is exact.
+    insert into tenant_tag as t (tenant, class, tag) values (p_tenant, p_class, 0)
+        on conflict (tenant, class) do update set tag = t.tag
+        returning t.tag into own;
+
+    select * into old from job where tenant = p_tenant and idempotency_key = p_key;
+    if found then
+        if old.arguments_hash <> p_hash then
+            return query select 'key_reused', old.id, old.kind, old.generation, old.priority, 0;
+            return;
+        end if;
+        if old.state <> 'cancelled'
+           and (old.state <> 'failed' or not coalesce((old.error ->> 'retryable')::boolean, false)) then
+            return query select 'existing', old.id, old.kind, old.generation, old.priority, 0;
+            return;
+        end if;
+    end if;
+
+    select count(*) into waiting_jobs from (
+        select 1 from job where state in ('queued', 'input_required') and tenant = p_tenant limit p_tenant_limit
+    ) w;
+    if waiting_jobs >= p_tenant_limit then
+        return query select 'tenant_full', null::uuid, p_kind, 0, 0, waiting_jobs;
+        return;
+    end if;
+    select count(*) into waiting_jobs from (select 1 from job where state = 'queued' limit p_total_limit) w;
+    if waiting_jobs >= p_total_limit then
+        return query select 'queue_full', null::uuid, p_kind, 0, 0, waiting_jobs;
+        return;
+    end if;
+
+    select min(fairness_tag) into head from job where state = 'queued' and class = p_class;
+    if head is null then
+        select max(tag) into head from tenant_tag where class = p_class;
+    end if;
+    new_tag := greatest(own, head) + p_cost;
+    -- PgQueuer runs the highest priority first; 700 million tags fit into one class.
+    new_priority := -(p_class * 700000000 + least(new_tag, 699999999));
+    update tenant_tag set tag = new_tag where tenant = p_tenant and class = p_class;
+
+    if old.id is null then
+        return query
+            insert into job (tenant, idempotency_key, kind, arguments, arguments_hash, class, fairness_tag, priority,
+                             correlation_id, deadline)
+            values (p_tenant, p_key, p_kind, p_arguments, p_hash, p_class, new_tag, new_priority,
+                    p_correlation_id, clock_timestamp() + p_patience)
+            returning 'created', id, kind, generation, priority, waiting_jobs;
+    else
+        return query
+            update job set state = 'queued', error = null, progress = 0, progress_message = '', attempts = 0,
+                           generation = generation + 1, fairness_tag = new_tag, priority = new_priority,
+                           correlation_id = p_correlation_id, finished_at = null, owner = null,
+                           input_requests = null, input_responses = null, input_deadline = null,
+                           updated_at = clock_timestamp(), deadline = clock_timestamp() + p_patience
+            where id = old.id
+            returning 'requeued', id, kind, generation, priority, waiting_jobs;
+    end if;
+end
+$$;
+
+create table composition (
+    -- SHA-256 of the uid: a uid has about 505 characters, more than an index should carry.
+    key bytea primary key,
+    tenant text not null,
+    uid text not null,
+    title text not null,
+    description text not null,
+    author text not null,
+    tags text[] not null,
+    -- As they are compared: without case and accents, folded by the application.
+    folded_tags text[] not null,
+    folded text not null,
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp()
+);
+
+create index composition_newest on composition (tenant, updated_at desc);
+
+comment on table composition is 'whose each composition is, and by what it is found; one row per composition';
