@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 import composer_mcp
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.mcp import server as mcp_server
-from composer_mcp.mcp.gate import METADATA_PATH, Gate
+from composer_mcp.mcp.gate import METADATA_PATH, METHODS, SESSION_METHODS, Gate
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability import metrics
 from composer_mcp.observability.access import AccessLog
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from composer_mcp.settings import Credentials, Settings
 
 READY_SECONDS = 2.0
+#: Of clients before 2026, where there are sessions; each costs memory until it ends or is idle for long.
+SESSION_LIMIT = 1000
 DEPTH = "select state, count(*) as jobs from job where state in ('queued', 'running') group by state"
 
 
@@ -75,13 +77,20 @@ def create(
     server.custom_route("/metrics", ["GET"])(state.metrics)
     server.custom_route(METADATA_PATH, ["GET"])(state.resource_metadata)
     endpoint = server.streamable_http_app(
-        stateless_http=True,
+        stateless_http=not settings.web.sessions,
+        max_sessions=SESSION_LIMIT,
         max_request_body_size=settings.web.body_limit_bytes,
         transport_security=TransportSecuritySettings(
             allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins
         ),
     )
-    gate = Gate(endpoint, verifier, settings.public_url, settings.web.body_limit_bytes)
+    gate = Gate(
+        endpoint,
+        verifier,
+        settings.public_url,
+        settings.web.body_limit_bytes,
+        methods=SESSION_METHODS if settings.web.sessions else METHODS,
+    )
     return AccessLog(gate, require_tls=require_tls)
 
 

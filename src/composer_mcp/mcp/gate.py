@@ -10,6 +10,9 @@ import json
 from typing import Any
 
 import structlog
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +21,9 @@ from composer_mcp.security import caller
 from composer_mcp.security.tokens import TokenVerifier
 
 PATH = "/mcp"
+#: Without sessions a GET would open a stream that never says anything and never ends.
+METHODS = ("POST",)
+SESSION_METHODS = ("POST", "GET", "DELETE")
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
 
 
@@ -28,8 +34,17 @@ class TooLarge(Exception):
 class Gate:
     """Lets only authorized requests of acceptable size through to the MCP endpoint."""
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier, public_url: str, body_limit: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: TokenVerifier,
+        public_url: str,
+        body_limit: int,
+        *,
+        methods: tuple[str, ...] = METHODS,
+    ) -> None:
         self._app = app
+        self._methods = methods
         self._verifier = verifier
         self._metadata_url = public_url.removesuffix(PATH) + METADATA_PATH
         self._body_limit = body_limit
@@ -39,19 +54,22 @@ class Gate:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._app(scope, receive, send)
             return
-        if scope["method"] != "POST":
-            # In stateless operation a GET would open a stream that never says anything and never ends.
-            await _answer(METHOD_NOT_ALLOWED.error(), {"Allow": "POST"})(scope, receive, send)
+        if scope["method"] not in self._methods:
+            await _answer(METHOD_NOT_ALLOWED.error(), {"Allow": ", ".join(self._methods)})(
+                scope, receive, send
+            )
             return
         refusal = await self._admit(scope, receive)
         if isinstance(refusal, JSONResponse):
             await refusal(scope, receive, send)
             return
         who, replay = refusal
-        token = caller.current.set(who)
+        user = _user(who)
+        token, user_token = caller.current.set(who), auth_context_var.set(user)
         try:
-            await self._app(scope, replay, send)
+            await self._app({**scope, "user": user}, replay, send)
         finally:
+            auth_context_var.reset(user_token)
             caller.current.reset(token)
 
     async def _admit(self, scope: Scope, receive: Receive) -> JSONResponse | tuple[caller.Caller, Receive]:
@@ -92,6 +110,17 @@ class Gate:
         elif error.code.status == 503:
             headers["Retry-After"] = "5"
         return _answer(error, headers)
+
+
+def _user(who: caller.Caller) -> AuthenticatedUser:
+    """The caller as the SDK knows callers: it binds sessions and sealed states to this identity."""
+    claims = {"iss": who.issuer}
+    # The token itself stays here: nothing behind the gate needs it, so nothing can leak it.
+    return AuthenticatedUser(
+        AccessToken(
+            token="", client_id=who.tenant, subject=who.subject, scopes=sorted(who.scopes), claims=claims
+        )
+    )
 
 
 def _answer(error: ComposerError, headers: dict[str, str]) -> JSONResponse:

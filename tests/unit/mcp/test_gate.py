@@ -7,12 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import principal_components
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from composer_mcp.errors import INVALID_TOKEN
-from composer_mcp.mcp.gate import Gate
+from composer_mcp.mcp.gate import SESSION_METHODS, Gate
 from composer_mcp.security import caller
 from composer_mcp.security.caller import Caller
 
@@ -39,8 +41,8 @@ async def behind(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse({"tenant": caller.current.get().tenant, "size": len(body)})(scope, receive, send)
 
 
-def client() -> httpx.AsyncClient:
-    gate = Gate(behind, Verifier(), "https://composer.test/mcp", 1000)
+def client(behind: ASGIApp = behind, **options: Any) -> httpx.AsyncClient:
+    gate = Gate(behind, Verifier(), "https://composer.test/mcp", 1000, **options)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["facts"] = {}
@@ -107,3 +109,25 @@ async def test_without_a_bearer_token_there_is_only_the_address_of_the_metadata(
 async def test_a_large_body_is_refused_and_the_connection_closed() -> None:
     got = await post("compositions:read", b"x" * 1001)
     assert got.status_code == 413 and got.headers["Connection"] == "close"
+
+
+async def test_only_a_server_with_sessions_answers_get_and_delete() -> None:
+    headers = {"Authorization": "Bearer compositions:read"}
+    refused = await client().delete("/mcp", headers=headers)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+    with_sessions = client(methods=SESSION_METHODS)
+    assert (await with_sessions.delete("/mcp", headers=headers)).status_code == 200
+    assert (await with_sessions.get("/mcp")).status_code == 401
+    assert (await with_sessions.put("/mcp", headers=headers)).status_code == 405
+
+
+async def test_what_lies_behind_knows_the_caller_but_not_the_token() -> None:
+    async def who(scope: Scope, receive: Receive, send: Send) -> None:
+        """Echo the identity that the SDK binds sessions and sealed states to."""
+        known = get_access_token()
+        assert known is scope["user"].access_token
+        await JSONResponse({"who": principal_components(known), "token": known.token})(scope, receive, send)
+
+    answer = await client(who).post("/mcp", json={}, headers={"Authorization": "Bearer compositions:read"})
+    assert answer.json() == {"who": ["school", "issuer", "ana"], "token": ""}
+    assert get_access_token() is None

@@ -80,6 +80,7 @@ def test_the_environment_wins_over_the_file(written, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("old", "new", "named", "expected"),
     [
+        ("[web]", "[web]\nsessions = true", "web", "set workers to 1"),
         ("[worker]", "[worker]\nconcurency = 3", "worker.concurency", "unknown key; known here"),
         ("[log]", "[logs]", "logs", "unknown key; known here"),
         ("concurrency = 2", 'concurrency = "two"', "worker.concurrency", "valid integer"),
