@@ -111,9 +111,9 @@ NO_HEADING = ErrorCode(
 INVALID_LESSON = ErrorCode(
     "invalid_lesson",
     status=422,
-    sentence="The {what} breaks {count} rule(s):{problems}",
-    remedy="Put what stands after `write` at each path (an example, where content was missing), "
-    "and call again with the whole {what}. Nothing was saved.",
+    sentence="The {what} breaks {count} rule(s); {told} are told here. Nothing was saved.",
+    remedy="Mend each at its path: `nearest` is a valid form in JSON, an example where content was missing. "
+    "Then call again with the whole {what}.",
 )
 
 UNKNOWN_WIDGET_TYPE = ErrorCode(
@@ -226,7 +226,7 @@ BROWSER_UNAVAILABLE = ErrorCode(
 EDITOR_NOT_READY = ErrorCode(
     "editor_not_ready",
     status=504,
-    sentence="Composer's editor did not become ready within {seconds:g} s (page title: {page_title}).",
+    sentence="Composer's editor did not become ready within {seconds:g} s ({shown}).",
     remedy="Repeat the call. The composition is untouched; get_composition reads it without the editor.",
     retryable=True,
 )
@@ -279,6 +279,13 @@ QUEUE_FULL = ErrorCode(
     status=429,
     sentence="{waiting} jobs {whose} are already waiting; the limit is {limit}. Nothing was accepted.",
     remedy="Wait {retry_after} s and repeat the call with the same idempotency key.",
+    retryable=True,
+)
+TOO_MANY_STREAMS = ErrorCode(
+    "too_many_streams",
+    status=429,
+    sentence="{limit} subscription streams {whose} are open already.",
+    remedy="Close one of them, follow several tasks in one stream, or ask with tasks/get.",
     retryable=True,
 )
 JOB_UNKNOWN = ErrorCode(

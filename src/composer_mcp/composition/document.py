@@ -1,6 +1,7 @@
-"""Composer's document (``*.rdpcomposer``): read without loss, made from a lesson, changed.
+"""Composer's document (``*.rdpcomposer``): read without loss, recognized by its content.
 
-Nothing here speaks to Composer.
+A document is the JSON it was read from. What is understood of it is offered as views; everything else, known
+or not, stays where it is, in its order. Documents are values: a change makes a new one (see ``changes``).
 """
 
 from __future__ import annotations
@@ -8,70 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from functools import cached_property
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError, field_serializer, field_validator
+from composer_mcp.composition import widgets
+from composer_mcp.composition.json_values import TooMuch, copied, measure
+from composer_mcp.composition.widgets import Widget
+from composer_mcp.errors import WIDGET_NOT_FOUND
 
-from composer_mcp.composition import html, lesson, widgets
-from composer_mcp.composition.lesson import CompositionChange, Lesson
-from composer_mcp.composition.widgets import Head, Part, Widget
-from composer_mcp.errors import NO_HEADING, WIDGET_NOT_FOUND, ComposerError
-
-SUBJECTS = {
-    "pt": {
-        "science": "Ciências",
-        "math": "Matemática",
-        "history": "História",
-        "geography": "Geografia",
-        "language": "Língua Portuguesa",
-        "arts": "Artes",
-    },
-    "es": {
-        "science": "Ciencias",
-        "math": "Matemáticas",
-        "history": "Historia",
-        "geography": "Geografía",
-        "language": "Lengua",
-        "arts": "Artes",
-    },
-}
+#: More than any composition has, little enough for every reader on the way.
+MAX_DEPTH = 200
+MAX_PARTS = 2_000_000
 
 
 class InvalidDocument(ValueError):
     """The JSON is not a composition."""
 
 
-class Metadata(Part):
-    """Title and what else is said about the composition as a whole."""
+class Document:
+    """One composition. ``to_json`` gives back what ``from_json`` was given, byte for byte once written."""
 
-    title: str | None = "Sem título"
-    description: str | None = ""
-    thumb: JsonValue = None
-    tags: JsonValue = Field(default_factory=list)
-    # Wanted by one source, absent from captured files: written, never demanded.
-    category: JsonValue = ""
-    duration: JsonValue = None
-
-
-class Document(Part):
-    """One composition. Unknown fields and widgets are kept: ``to_json(from_json(x)) == x``."""
-
-    version: str
-    metadata: Metadata
-    interface: dict[str, JsonValue]
-    structure: list[Widget]
-    assets: list[JsonValue] = Field(default_factory=list)
-
-    @field_validator("structure", mode="before")
-    @classmethod
-    def _widgets(cls, raw: Any) -> Any:
-        if not isinstance(raw, list):
-            return raw
-        return [item if isinstance(item, BaseModel) else widgets.read(item) for item in raw]
-
-    @field_serializer("structure")
-    def _plain(self, structure: list[Widget]) -> list[Any]:
-        return [widgets.write(widget) for widget in structure]
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self._raw = raw
 
     @classmethod
     def from_json(cls, raw: Any) -> Self:
@@ -81,25 +40,61 @@ class Document(Part):
             InvalidDocument: a required part is missing or of a wrong type; the message names it.
         """
         try:
-            return cls.model_validate(raw)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "document"
-            raise InvalidDocument(f"{place}: {first['msg']}") from None
+            measure(raw, MAX_DEPTH, MAX_PARTS)
+        except TooMuch as problem:
+            raise InvalidDocument(f"document: {problem}") from None
+        _check(raw)
+        return cls(copied(raw))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read a document from JSON as it comes over the wire: UTF-8, with or without a byte order mark.
+
+        Raises:
+            InvalidDocument: it is not JSON in UTF-8, holds numbers that JSON cannot write, or is none.
+        """
+        try:
+            raw = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_number, parse_float=_finite)
+        except UnicodeDecodeError as problem:
+            raise InvalidDocument(f"document: not UTF-8 at byte {problem.start}") from None
+        except RecursionError:
+            raise InvalidDocument("document: it is nested too deep") from None
+        except ValueError as problem:
+            raise InvalidDocument(f"document: not JSON: {str(problem)[:200]}") from None
+        return cls.from_json(raw)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as Composer stores it."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        """Return a copy of the document as Composer stores it."""
+        result = copied(self._raw)
+        if not isinstance(result, dict):
+            raise TypeError("a document is an object")
+        return result
 
     @property
     def title(self) -> str:
         """The composition's title."""
-        return self.metadata.title or ""
+        return self._raw["metadata"].get("title") or ""
+
+    @property
+    def description(self) -> str:
+        """What the composition is about."""
+        return self._raw["metadata"].get("description") or ""
+
+    @property
+    def tags(self) -> list[str]:
+        """The composition's tags, as far as they are texts."""
+        found = self._raw["metadata"].get("tags")
+        return [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
+
+    @cached_property
+    def structure(self) -> list[Widget]:
+        """The widgets in reading order, as views."""
+        return [widgets.read(item) for item in self._raw["structure"]]
 
     @property
     def widget_ids(self) -> list[str]:
         """Ids of all widgets that have one, in reading order."""
-        return [widget.id for widget in self.structure if widget.id is not None]
+        return [found for item in self._raw["structure"] if (found := widgets.id_of(item)) is not None]
 
     def position_of(self, widget_id: str) -> int:
         """Return where a widget stands.
@@ -107,10 +102,24 @@ class Document(Part):
         Raises:
             widget_not_found: there is none of that id.
         """
-        for position, widget in enumerate(self.structure):
-            if widget.id == widget_id:
-                return position
-        raise WIDGET_NOT_FOUND.error(widget_id=widget_id)
+        return position_of(self._raw["structure"], widget_id)
+
+
+def position_of(structure: list[Any], widget_id: str) -> int:
+    """Return where a widget stands in the structure of a document.
+
+    Raises:
+        widget_not_found: there is none of that id.
+    """
+    for position, item in enumerate(structure):
+        if widgets.id_of(item) == widget_id:
+            return position
+    raise WIDGET_NOT_FOUND.error(widget_id=widget_id)
+
+
+def derived_id(seed: uuid.UUID, number: int) -> str:
+    """Return the id of the widget with this number among those that one call writes."""
+    return str(uuid.uuid5(seed, str(number)))
 
 
 def version_of(document: Document) -> str:
@@ -132,129 +141,36 @@ def _whole_numbers(value: Any) -> Any:
     return value
 
 
-def compose(lesson_: Lesson, seed: uuid.UUID | None = None, media: str = widgets.MEDIA) -> Document:
-    """Return the document of a lesson.
-
-    The widgets' ids are derived from ``seed``; the same seed and lesson give the same document.
-    ``media`` is where Composer keeps the default pictures of headings.
-    """
-    seed = seed or uuid.uuid4()
-    elements = list(lesson_.elements)
-    if not isinstance(elements[0], lesson.Heading):
-        elements.insert(0, _heading(lesson_))
-    structure: list[Widget] = [
-        widgets.from_element(element, _widget_id(seed, number), media)
-        for number, element in enumerate(elements)
-    ]
-    return Document(
-        version="1.1",
-        metadata=Metadata(
-            title=lesson_.title,
-            description=lesson_.description,
-            thumb=None,
-            tags=list(lesson_.tags),
-            category=_subject(lesson_),
-            duration=lesson_.duration_minutes,
-        ),
-        interface={
-            "content_language": lesson_.language,
-            "index_option": "buttons",
-            "font_family": "Lato",
-            "show_summary": "disabled",
-            "finish_btn": "disabled",
-        },
-        structure=structure,
-        assets=[],
-    )
+#: What must be there (True) or may be (False), and of which types.
+_SHAPE: dict[str, tuple[bool, type, str]] = {
+    "version": (True, str, "a text"),
+    "metadata": (True, dict, "an object"),
+    "interface": (True, dict, "an object"),
+    "structure": (True, list, "a list"),
+    "assets": (False, list, "a list"),
+}
 
 
-def is_made_from(document: Document, seed: uuid.UUID) -> bool:
-    """Whether ``document`` was composed with ``seed``: its first widgets carry ids that only it gives.
-
-    Ids of widgets are the marker because Composer is known to keep them, which cannot be said of a field
-    of our own; a few are looked at, because a teacher may have removed the first one since.
-    """
-    candidates = {_widget_id(seed, number) for number in range(lesson.MAX_ELEMENTS + 1)}
-    return not candidates.isdisjoint(document.widget_ids)
-
-
-def _widget_id(seed: uuid.UUID, number: int) -> str:
-    return str(uuid.uuid5(seed, str(number)))
-
-
-def _subject(lesson_: Lesson) -> str:
-    if lesson_.subject is None:
-        return ""
-    names = SUBJECTS.get(lesson_.language[:2], {})
-    return names.get(lesson_.subject, lesson_.subject.capitalize())
+def _check(raw: Any) -> None:
+    if not isinstance(raw, dict):
+        raise InvalidDocument("document: must be an object")
+    for name, (required, kind, words) in _SHAPE.items():
+        if name not in raw:
+            if required:
+                raise InvalidDocument(f"{name}: is missing")
+        elif not isinstance(raw[name], kind):
+            raise InvalidDocument(f"{name}: must be {words}")
+    for name in ("title", "description"):
+        if not isinstance(raw["metadata"].get(name), (str, type(None))):
+            raise InvalidDocument(f"metadata.{name}: must be a text or null")
 
 
-def _heading(lesson_: Lesson) -> lesson.Heading:
-    category = " · ".join(part for part in (_subject(lesson_), lesson_.grade) if part)
-    return lesson.Heading(title=lesson_.title, category=category or None, author_name=lesson_.author)
+def _refuse_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
 
 
-def changed(
-    document: Document, change: CompositionChange, seed: uuid.UUID, media: str = widgets.MEDIA
-) -> Document:
-    """Return a changed copy; ids of new widgets are derived from ``seed``, ``media`` as in :func:`compose`.
-
-    Raises:
-        widget_not_found: the change names a widget that is not there.
-        no_heading: an author's name is to be set, and there is no heading to hold it.
-    """
-    result = Document.from_json(document.to_json())
-    if change.title is not None:
-        result.metadata.title = change.title
-    if change.description is not None:
-        result.metadata.description = change.description
-    if change.tags is not None:
-        result.metadata.tags = list(change.tags)
-    for number, step in enumerate(change.widgets):
-        _apply(result, step, _widget_id(seed, number), media)
-    if change.author is not None:
-        head = next((widget for widget in result.structure if isinstance(widget, Head)), None)
-        if head is None:
-            raise NO_HEADING.error()
-        head.author_name = html.paragraphs(change.author)
-        head.show_author_name = True
-    return result
-
-
-def _apply(document: Document, step: lesson.WidgetChange, new_id: str, media: str) -> None:
-    structure = document.structure
-    match step:
-        case lesson.AddWidget():
-            position = len(structure) if step.position is None else step.position
-            structure.insert(position, widgets.from_element(step.element, new_id, media))
-        case lesson.ReplaceWidget():
-            position = document.position_of(step.widget_id)
-            structure[position] = widgets.from_element(step.element, step.widget_id, media)
-        case lesson.MoveWidget():
-            structure.insert(step.position, structure.pop(document.position_of(step.widget_id)))
-        case lesson.RemoveWidget():
-            del structure[document.position_of(step.widget_id)]
-
-
-def is_applied(document: Document, change: CompositionChange, seed: uuid.UUID) -> bool:
-    """Whether ``document`` already is what :func:`changed` makes with this change and seed.
-
-    New widgets are recognized by their ids. Everything else is a change that, made twice, changes nothing.
-    """
-    present = set(document.widget_ids)
-    removed = {step.widget_id for step in change.widgets if isinstance(step, lesson.RemoveWidget)}
-    added = {
-        _widget_id(seed, number)
-        for number, step in enumerate(change.widgets)
-        if isinstance(step, lesson.AddWidget)
-    }
-    if not added <= present or not removed.isdisjoint(present):
-        return False
-    if added:
-        return True
-    rest = [step for step in change.widgets if not isinstance(step, lesson.RemoveWidget)]
-    repeated = change.model_copy(update={"widgets": rest})
-    try:
-        return version_of(changed(document, repeated, seed)) == version_of(document)
-    except ComposerError:
-        return False
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number

@@ -1,27 +1,25 @@
-"""The widgets of a Composer document, field by field.
+"""The widgets of a Composer document, field by field, and how they are read.
 
-Head, Text and Quiz are as seen in captured documents. The models under "not confirmed" are the smallest
-sensible guess for widgets that are known by name only; a correction is made here and nowhere else.
-Every model keeps fields that it does not know, so reading and writing loses nothing.
+Head, Text and Quiz are as seen in captured documents; what is known by name only is in ``unconfirmed``.
+How an element of a lesson becomes a widget is in ``building``.
 """
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, RootModel, ValidationError
+from pydantic import ValidationError
 
-from composer_mcp.composition import html, lesson
-
-#: Where Composer keeps the default pictures of headings.
-MEDIA = "https://pocs.digitalpages.com.br/rdpcomposer/media"
-
-
-class Part(BaseModel):
-    """Base of everything inside a document: strict types, unknown fields kept."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
+from composer_mcp.composition.parts import Part
+from composer_mcp.composition.unconfirmed import (
+    Feedback,
+    Flashcards,
+    Gallery,
+    Hotspots,
+    Image,
+    List,
+    Video,
+)
 
 
 class Head(Part):
@@ -55,7 +53,7 @@ class Text(Part):
     content: str
 
 
-class Choice(Part):
+class Choice(Feedback):
     """One possible answer of a quiz question."""
 
     id: str
@@ -63,7 +61,7 @@ class Choice(Part):
     text: str
 
 
-class Question(Part):
+class Question(Feedback):
     """One question of a quiz; the key is ``choices``, never ``answers``."""
 
     id: str
@@ -79,67 +77,25 @@ class Quiz(Part):
     questions: list[Question]
 
 
-# --- not confirmed by captured data ----------------------------------------------------------------
-
-
-class Image(Part):
-    """``image-1``: neither the name nor the fields are confirmed by captured data."""
-
-    id: str
-    type: Literal["image-1"] = "image-1"
-    image: str
-    description: str
-    caption: str | None = None
-
-
-class Video(Part):
-    """``video-1``: the fields are not confirmed by captured data."""
-
-    id: str
-    type: Literal["video-1"] = "video-1"
-    content_title: str | None = None
-    video: str
-
-
-class List(Part):
-    """``list-1``: the fields are not confirmed by captured data."""
-
-    id: str
-    type: Literal["list-1"] = "list-1"
-    content_title: str | None = None
-    list_style: Literal["bullet", "numbered", "checkbox"] = "bullet"
-    items: list[dict[str, str]]
-
-
-class Flashcards(Part):
-    """``flashcards-1``: the fields are not confirmed by captured data."""
-
-    id: str
-    type: Literal["flashcards-1"] = "flashcards-1"
-    content_title: str | None = None
-    cards: list[dict[str, str]]
-
-
-# ---------------------------------------------------------------------------------------------------
-
-
-class Unknown(RootModel[JsonValue]):
+class Unknown:
     """Whatever else stands in a document, kept as it is."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
 
     @property
     def id(self) -> str | None:
         """Its id, if it has one."""
-        found = self.root.get("id") if isinstance(self.root, dict) else None
-        return found if isinstance(found, str) else None
+        return id_of(self.raw)
 
     @property
     def type(self) -> str | None:
         """The name of its type, if it has one."""
-        found = self.root.get("type") if isinstance(self.root, dict) else None
+        found = self.raw.get("type") if isinstance(self.raw, dict) else None
         return found if isinstance(found, str) else None
 
 
-Known = Head | Text | Quiz | Image | Video | List | Flashcards
+Known = Head | Text | Quiz | Image | Video | List | Flashcards | Gallery | Hotspots
 Widget = Known | Unknown
 
 MODELS: dict[str, type[Known]] = {
@@ -150,11 +106,21 @@ MODELS: dict[str, type[Known]] = {
     "video-1": Video,
     "list-1": List,
     "flashcards-1": Flashcards,
+    "gallery-1": Gallery,
+    "hotspots-1": Hotspots,
 }
+#: The types whose fields are guessed: see ``unconfirmed``.
+UNCONFIRMED = frozenset(MODELS) - {"head-1", "text-1", "quiz-1"}
+
+
+def id_of(raw: Any) -> str | None:
+    """Return the id of a widget as it stands in a document, if it has one."""
+    found = raw.get("id") if isinstance(raw, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def read(raw: Any) -> Widget:
-    """Return the model of a widget; one that does not fit the model of its type is kept as unknown."""
+    """Return a view of a widget; one that does not fit the model of its type is unknown."""
     name = raw.get("type") if isinstance(raw, dict) else None
     model = MODELS.get(name) if isinstance(name, str) else None
     if model is not None:
@@ -164,85 +130,3 @@ def read(raw: Any) -> Widget:
             # A newer Composer may have changed the type: then we carry it along and do not touch it.
             return Unknown(raw)
     return Unknown(raw)
-
-
-def write(widget: Widget) -> Any:
-    """Return the JSON of a widget: what was read, plus what was set since."""
-    return widget.model_dump(mode="json", exclude_unset=True)
-
-
-class Ids:
-    """Ids for a widget and its parts, derived from the widget's own: the same input, the same ids."""
-
-    def __init__(self, widget_id: str) -> None:
-        self._widget_id = widget_id
-        self._count = 0
-
-    def next(self) -> str:
-        """Return the next id."""
-        self._count += 1
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._widget_id}/{self._count}"))
-
-
-def from_element(element: lesson.Element, widget_id: str, media: str = MEDIA) -> Known:
-    """Return the widget that shows an element of a lesson."""
-    ids = Ids(widget_id)
-    widget: Known
-    match element:
-        case lesson.Heading():
-            widget = _head(element, widget_id, media)
-        case lesson.Text():
-            content = html.paragraphs(element.text) if element.text else html.sanitize(element.html or "")
-            widget = Text(id=widget_id, content_title=element.title, content=content)
-        case lesson.Quiz():
-            widget = Quiz(
-                id=widget_id, questions=[_question(question, ids) for question in element.questions]
-            )
-        case lesson.Image():
-            widget = Image(
-                id=widget_id, image=element.url, description=element.description, caption=element.caption
-            )
-        case lesson.Video():
-            widget = Video(id=widget_id, content_title=element.title, video=element.url)
-        case lesson.List():
-            items = [{"id": ids.next(), "content": html.paragraphs(item)} for item in element.items]
-            widget = List(id=widget_id, content_title=element.title, list_style=element.style, items=items)
-        case lesson.Flashcards():
-            cards = [
-                {"id": ids.next(), "front": html.paragraphs(card.front), "back": html.paragraphs(card.back)}
-                for card in element.cards
-            ]
-            widget = Flashcards(id=widget_id, content_title=element.title, cards=cards)
-    # A new widget is complete: its defaults count as set, so that all of its fields are written.
-    return type(widget).model_validate(widget.model_dump())
-
-
-def _head(element: lesson.Heading, widget_id: str, media: str) -> Head:
-    colours = {
-        name: value
-        for name in ("primary_color", "secondary_color")
-        if (value := getattr(element, name)) is not None
-    }
-    return Head(
-        id=widget_id,
-        content_title=element.title,
-        category=html.paragraphs(element.category) if element.category else "",
-        author_name=html.paragraphs(element.author_name) if element.author_name else "",
-        author_office=html.paragraphs(element.author_office) if element.author_office else None,
-        show_category=element.category is not None,
-        show_author_name=element.author_name is not None,
-        background_image=element.background_image or f"{media}/head-1/background.png",
-        avatar=element.avatar or f"{media}/head-1/avatar.png",
-        **colours,
-    )
-
-
-def _question(question: lesson.Question, ids: Ids) -> Question:
-    return Question(
-        id=ids.next(),
-        question=html.paragraphs(question.question),
-        choices=[
-            Choice(id=ids.next(), correct=choice.correct, text=html.paragraphs(choice.text))
-            for choice in question.choices
-        ],
-    )

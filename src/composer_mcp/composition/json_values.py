@@ -1,0 +1,86 @@
+"""JSON as it comes from outside: measured before anybody walks through it, shown in one short line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+SHOWN_CHARACTERS = 80
+
+
+class TooMuch(ValueError):
+    """A value is deeper or has more parts than whoever reads it is ready for."""
+
+
+def measure(value: Any, max_depth: int, max_parts: int) -> None:
+    """Raise :class:`TooMuch` for a value that nests deeper than ``max_depth`` or has too many parts.
+
+    Takes time in proportion to ``max_parts``, not to the value, and does not recurse.
+    """
+    level: list[Any] = [value]
+    depth = parts = 0
+    while level:
+        if depth > max_depth:
+            raise TooMuch(f"it is nested more than {max_depth} levels deep")
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, (dict, list)):
+                parts += len(item)
+                if parts > max_parts:
+                    raise TooMuch(f"it has more than {max_parts} values")
+                below.extend(item.values() if isinstance(item, dict) else item)
+        level = below
+        depth += 1
+
+
+def copied(value: Any) -> Any:
+    """Return a copy that shares no list and no object with the original."""
+    if isinstance(value, dict):
+        return {name: copied(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield every text in a JSON value, names of fields included, without recursion."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
+            waiting.extend(item)
+        elif isinstance(item, list):
+            waiting.extend(item)
+
+
+def written(value: Any) -> str:
+    """Return a value as compact JSON that can be sent anywhere: unpaired surrogates stay escaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=str)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def short(value: Any, limit: int = SHOWN_CHARACTERS) -> str:
+    """Return the beginning of a value as JSON, at most ``limit`` characters, however large it is."""
+    text = written(_beginning(value, limit, 4))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _beginning(value: Any, limit: int, depth: int) -> Any:
+    if isinstance(value, str):
+        return value[: limit + 1]
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 1000:
+        return "a number of more than 300 digits"
+    if isinstance(value, (dict, list)):
+        if depth == 0:
+            return "…"
+        if isinstance(value, dict):
+            return {
+                str(name)[: limit + 1]: _beginning(item, limit, depth - 1)
+                for name, item in list(value.items())[:8]
+            }
+        return [_beginning(item, limit, depth - 1) for item in value[:8]]
+    return value
