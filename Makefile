@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-lint test-molecule test-site \
+.PHONY: help lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
         bench bundle build artifacts docs lock clean
 
 help: ## list the targets
@@ -36,6 +36,8 @@ test-unit: setup ## fast tests of the package, the plugins and the templates
 	@$(PYTHON) -m tools.testrun unit
 test-integration: setup ## the package against real PostgreSQL, OpenBao, object store, Chromium
 	@$(PYTHON) -m tools.testrun integration
+test-conformance: setup ## the protocol's own test suites and clients, and hostile input, against the server
+	@$(PYTHON) -m tools.testrun conformance
 test-lint: setup ## ruff, mypy, ansible-lint, yamllint, ansible-test sanity, documentation
 	@$(PYTHON) -m tools.testrun lint
 test-molecule: setup ## Molecule scenarios: all, or one with ROLE=firewall

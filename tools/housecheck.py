@@ -49,6 +49,7 @@ RULES: Sequence[Rule] = (
         CODE,
     ),
     Rule(re.compile(r"--index-url|--extra-index-url|--find-links https?:"), "locks name no index", (".txt",)),
+    Rule(re.compile(r'"resolved": "http'), "locks name no index", ("package-lock.json",)),
     Rule(re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/]{40}"), "no key is ever committed"),
 )
 # The rules themselves, and texts about them.

@@ -17,6 +17,7 @@ PREPARATIONS: Mapping[str, tuple[str, ...]] = {
     "binaries": ("tools.artifacts",),
     "bundle": ("tools.bundle",),
     "images": ("lab.images",),
+    "node": ("tools.node",),
 }
 PREPARATION_LIMIT_SECONDS = 1500.0
 

@@ -81,6 +81,7 @@ LAYERS: Mapping[str, Layer] = {
     "unit": PytestLayer("unit", "tests/unit", 600),
     "lint": lint.run,
     "integration": PytestLayer("integration", "tests/integration", 1200, needs=["binaries"]),
+    "conformance": PytestLayer("conformance", "tests/conformance", 900, needs=["node"]),
     "molecule": molecule.run,
     "site": PytestLayer(
         "site",

@@ -143,12 +143,14 @@ class Platform:
         return f"http://127.0.0.1:{self.port}/mcp"
 
     @contextlib.asynccontextmanager
-    async def client(self, token: str | None = None, mode: str = "auto") -> AsyncIterator[Client]:
-        """Connect as a user would."""
+    async def client(
+        self, token: str | None = None, mode: str = "auto", **options: Any
+    ) -> AsyncIterator[Client]:
+        """Connect as a user would; ``options`` are the client's own."""
         headers = {"Authorization": f"Bearer {token or self.issuer.token()}"}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=60) as http,
-            Client(streamable_http_client(self.url, http_client=http), mode=mode) as client,
+            Client(streamable_http_client(self.url, http_client=http), mode=mode, **options) as client,
         ):
             yield client
 

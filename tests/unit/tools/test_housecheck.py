@@ -18,6 +18,7 @@ from tools.housecheck import complaints
         ("src/a.py", "client(verify=False)\n"),
         ("src/a.py", "# TODO: later\n"),
         ("requirements/a.txt", "--index-url https://example.org/simple\n"),
+        ("requirements/node/package-lock.json", '"resolved": "https://example.org/x.tgz",\n'),
         ("src/a.py", "x = 1\n" * 401),
     ],
 )
