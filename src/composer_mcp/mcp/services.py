@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from composer_mcp.jobs.engine import JobEngine
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.compositions import CompositionRegistry
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The job engine and the artifacts."""
+    """The job engine, the artifacts, and the register of whose compositions there are."""
 
     engine: JobEngine
     artifacts: ArtifactStore
+    compositions: CompositionRegistry
