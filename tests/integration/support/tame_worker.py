@@ -2,7 +2,8 @@
 
 What a job does is said by the composition's uid, ``verb-argument``: ``hold-NAME`` waits until it can read a
 byte from the pipe NAME in the folder ``$TAME_FOLDER``, ``sit-MILLISECONDS`` lasts so long, ``fail-CODE``
-fails with that code, ``crash-x`` raises, ``chatty-N`` reports progress N times.
+fails with that code, ``crash-x`` raises, ``chatty-N`` reports progress N times, ``ask-A.B`` asks a person
+for A and for B.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from composer_mcp.jobs.requests import (
     CompositionSaved,
     CreateComposition,
 )
-from composer_mcp.jobs.work import Work
+from composer_mcp.jobs.work import InputNeeded, Work
 from composer_mcp.observability import process
 from composer_mcp.settings import Credentials, load
 from composer_mcp.store.artifacts import ArtifactStore
@@ -31,6 +32,17 @@ log = structlog.get_logger("tame")
 
 
 async def handle(request: AnyRequest, work: Work) -> AnyResult:
+    try:
+        return await _handle(request, work)
+    except asyncio.CancelledError:
+        # As a browser that is closed: it takes a few awaits.
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+        log.info("tame.stopped", job=str(work.job_id))
+        raise
+
+
+async def _handle(request: AnyRequest, work: Work) -> AnyResult:
     await work.progress(0.1, "begun")
     if isinstance(request, CreateComposition):
         await work.fence()
@@ -49,13 +61,17 @@ async def handle(request: AnyRequest, work: Work) -> AnyResult:
             for step in range(int(argument)):
                 await work.progress(step / int(argument), f"step {step}")
                 await asyncio.sleep(0.01)
+        case "ask":
+            asked = {key: {"message": f"What is {key}?"} for key in argument.split(".")}
+            if missing := {key: text for key, text in asked.items() if key not in work.inputs}:
+                raise InputNeeded(missing)
         case "fail":
             raise ErrorCode.registry[argument].error()
         case "crash":
             raise RuntimeError("unforeseen, with access_token=abcdefgh12345678")
     await work.fence()
     await work.progress(0.9, "nearly")
-    document: dict[str, object] = {"attempt": work.attempt, "z": 1, "a": 2}
+    document: dict[str, object] = {"attempt": work.attempt, "z": 1, "a": 2, **work.inputs}
     return CompositionRead(
         uid=request.uid, url="https://composer.test/", title=verb, version="1", document=document
     )
