@@ -38,9 +38,12 @@ def create(
     credentials: Credentials,
     *,
     require_tls: bool = False,
+    backend: backends.Backend | None = None,
     extend: Callable[[mcp_server.ComposerServer], None] | None = None,
 ) -> ASGIApp:
     """Build the application; connections are opened when the server starts it.
+
+    ``backend`` is what stands behind it; chosen by the configuration when left out.
 
     ``extend`` may add to the MCP server before it is served. No command of ours uses it; the tests do, to
     serve what third-party test suites call by name behind the same doors as everything else.
@@ -48,13 +51,13 @@ def create(
     Raises:
         ConfigurationError: a secret or a certificate authority is missing.
     """
-    backend = backends.choose(settings, credentials)
+    behind = backend or backends.choose(settings, credentials)
     verifier = TokenVerifier(settings.issuers)
-    state = _State(settings, backend)
+    state = _State(settings, behind)
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
-        async with backend.open() as services:
+        async with behind.open() as services:
             try:
                 yield services
             finally:

@@ -16,9 +16,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import composer_mcp
+from composer_mcp.alone import is_local
 from composer_mcp.errors import ComposerError
 from composer_mcp.observability import logs, process
-from composer_mcp.settings import DEFAULT_CONFIG, PORTS, ConfigurationError, Credentials, Settings, load
+from composer_mcp.settings import (
+    DEFAULT_CONFIG,
+    PORTS,
+    USER_CONFIG,
+    ConfigurationError,
+    Credentials,
+    Settings,
+    find_config,
+    load,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,32 +45,50 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Config = Annotated[Path, typer.Option("--config", help="configuration file (TOML, without secrets)")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help=f"configuration file (TOML, without secrets); when left out {DEFAULT_CONFIG}, else "
+        f"~/.config/{USER_CONFIG}",
+    ),
+]
 Secrets = Annotated[
     Path | None,
     typer.Option(
         "--credentials",
-        help="folder with one file per secret; systemd's $CREDENTIALS_DIRECTORY when left out",
+        help="folder with one file per secret; when left out systemd's $CREDENTIALS_DIRECTORY, and for a "
+        "server that runs alone the folder credentials in its state directory",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 
 
-def _prepare(config: Path, slot: str | None = None) -> Settings:
+def _prepare(config: Path | None, slot: str | None = None, bind: str | None = None) -> Settings:
     if slot is not None:
         os.environ["COMPOSER_MCP__WEB__SLOT"] = slot
-    settings = load(config)
+    settings = load(config or find_config(), bind=bind)
     logs.configure(settings.log)
     return settings
 
 
-@cli.command(epilog="Example: composer-mcp serve --slot blue --certificate host.crt --authority ca.crt")
+def _secrets(settings: Settings, folder: Path | None) -> Credentials:
+    return Credentials.find(folder, settings.state / "credentials" if settings.alone else None)
+
+
+@cli.command(
+    epilog="Example: composer-mcp serve --slot blue --certificate host.crt --authority ca.crt; "
+    "alone on this machine: composer-mcp serve"
+)
 def serve(
-    config: Config = DEFAULT_CONFIG,
+    config: Config = None,
     credentials: Secrets = None,
     slot: Annotated[str | None, typer.Option(help="blue (port 8101) or green (port 8102)")] = None,
     bind: Annotated[
-        str | None, typer.Option(help="address:port; all addresses and the slot's port when left out")
+        str | None,
+        typer.Option(
+            help="address:port; when left out all addresses and the slot's port, alone 127.0.0.1:8101"
+        ),
     ] = None,
     certificate: Annotated[
         Path | None, typer.Option(help="server certificate with its chain; the key is the secret tls.key")
@@ -73,8 +101,20 @@ def serve(
         bool, typer.Option("--plain-text", help="no encryption; only on 127.0.0.1, for development")
     ] = False,
 ) -> None:
-    """Answer MCP calls over HTTP."""
-    settings = _prepare(config, slot)
+    """Answer MCP calls over HTTP.
+
+    With [database] in the configuration: as part of a platform, encrypted, and workers do the jobs. Without:
+    alone, on 127.0.0.1 only, in one process that does the jobs too; composer-mcp token prints a token for it.
+    """
+    settings = _prepare(config, slot, bind)
+    if settings.alone:
+        if slot is not None or certificate is not None or authority is not None:
+            raise ConfigurationError(
+                "the configuration has no section [database], so this server would run alone, and --slot, "
+                "--certificate and --authority are for a platform. Leave them out, or restore [database]."
+            )
+        _serve_alone(settings, credentials, bind or f"127.0.0.1:{PORTS['blue']}")
+        return
     address = bind or ("127.0.0.1" if plain_text else "") + f":{PORTS[settings.web.slot]}"
     if plain_text:
         if not address.startswith(("127.0.0.1:", "localhost:", "[::1]:")):
@@ -90,21 +130,78 @@ def serve(
     process.prepare(settings)
     from composer_mcp.web import Web
 
-    Web(settings, Credentials.find(credentials), address, certificate, authority).run()
+    Web(settings, _secrets(settings, credentials), address, certificate, authority).run()
+
+
+def _serve_alone(settings: Settings, credentials: Path | None, bind: str) -> None:
+    if ":" not in bind or not is_local(bind) or bind.startswith("/"):
+        raise ConfigurationError(
+            f"--bind {bind} is refused: a server that runs alone does not encrypt, so it answers on this "
+            f"machine only. Use 127.0.0.1:PORT, such as 127.0.0.1:{PORTS['blue']}."
+        )
+    _count_here()
+    from composer_mcp import standalone
+
+    asyncio.run(standalone.serve_http(settings, _secrets(settings, credentials), bind))
+
+
+def _count_here() -> None:
+    """Count in memory: there is one process, so no folder has to bring figures together."""
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+
+
+@cli.command(epilog="Example: composer-mcp stdio --config ~/composer.toml --credentials ~/composer-secrets")
+def stdio(config: Config = None, credentials: Secrets = None) -> None:
+    """Answer one MCP client on standard input and output; clients start this themselves.
+
+    Runs alone: everything is kept in the state directory, and the browser starts with the first job that
+    needs one. The caller is the user of this process, with all scopes. Log lines go to standard error.
+    """
+    settings = _prepare(config)
+    _ = settings.state
+    _count_here()
+    from composer_mcp import standalone
+
+    asyncio.run(standalone.serve_stdio(settings, _secrets(settings, credentials)))
+
+
+@cli.command(epilog="Example: composer-mcp token --scope compositions:read --scope jobs:read --minutes 480")
+def token(
+    config: Config = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="what it allows, may be repeated; everything when left out")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=1, max=60 * 24 * 30, help="how long it is valid, at most 30 days")
+    ] = 60,
+) -> None:
+    """Print a bearer token for a server that runs alone (composer-mcp serve without [database])."""
+    settings = _prepare(config)
+    from composer_mcp.security.caller import SCOPES
+    from composer_mcp.security.local_issuer import LocalIssuer
+    from composer_mcp.state import StateDirectory
+
+    known = sorted(set(SCOPES.values()))
+    unknown = sorted(set(scope or []) - set(known))
+    if unknown:
+        raise ConfigurationError(f"there is no scope {', '.join(unknown)}. Known: {', '.join(known)}.")
+    state = StateDirectory(settings.state)
+    state.prepare()
+    typer.echo(LocalIssuer(state.issuer).token(scope or known, minutes))
 
 
 @cli.command(epilog="Example: composer-mcp worker --credentials ./secrets")
-def worker(config: Config = DEFAULT_CONFIG, credentials: Secrets = None) -> None:
+def worker(config: Config = None, credentials: Secrets = None) -> None:
     """Do jobs with a browser until SIGTERM; jobs under way are finished first."""
     settings = _prepare(config)
     process.prepare(settings)
     from composer_mcp.jobs import worker as jobs
 
-    asyncio.run(jobs.serve(settings, Credentials.find(credentials)))
+    asyncio.run(jobs.serve(settings, _secrets(settings, credentials)))
 
 
 @cli.command(epilog="Example: composer-mcp migrate --json")
-def migrate(config: Config = DEFAULT_CONFIG, credentials: Secrets = None, as_json: AsJson = False) -> None:
+def migrate(config: Config = None, credentials: Secrets = None, as_json: AsJson = False) -> None:
     """Bring the database schema to this release's version, as the owner's role."""
     settings = _prepare(config)
     import asyncpg
@@ -112,7 +209,7 @@ def migrate(config: Config = DEFAULT_CONFIG, credentials: Secrets = None, as_jso
     from composer_mcp.store import database
     from composer_mcp.store import migrate as schema
 
-    password = Credentials.find(credentials).read("database-owner-password")
+    password = _secrets(settings, credentials).read("database-owner-password")
     try:
         outcome = asyncio.run(schema.migrate(settings.postgresql, password))
     except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
@@ -131,12 +228,12 @@ def migrate(config: Config = DEFAULT_CONFIG, credentials: Secrets = None, as_jso
 
 
 @cli.command(epilog="Example: composer-mcp check --credentials ./secrets")
-def check(config: Config = DEFAULT_CONFIG, credentials: Secrets = None, as_json: AsJson = False) -> None:
+def check(config: Config = None, credentials: Secrets = None, as_json: AsJson = False) -> None:
     """Validate the configuration and reach every dependency; exit 1 if one fails."""
     settings = _prepare(config)
     from composer_mcp import checks
 
-    findings = asyncio.run(checks.run(settings, Credentials.find(credentials)))
+    findings = asyncio.run(checks.run(settings, _secrets(settings, credentials)))
     good = all(finding.ok for finding in findings)
     if as_json:
         typer.echo(json.dumps({"ok": good, "checks": [finding.as_dict() for finding in findings]}, indent=2))
@@ -153,7 +250,7 @@ def check(config: Config = DEFAULT_CONFIG, credentials: Secrets = None, as_json:
 
 @cli.command(epilog="Example: composer-mcp drain --wait 5")
 def drain(
-    config: Config = DEFAULT_CONFIG,
+    config: Config = None,
     slot: Annotated[str | None, typer.Option(help="blue or green")] = None,
     wait: Annotated[float, typer.Option(min=0, max=300, help="seconds until the edge has noticed")] = 5,
 ) -> None:

@@ -82,10 +82,12 @@ class BrowserPool:
     """Leases fresh contexts, at most ``concurrency`` at a time; use it as an async context manager.
 
     ``hosts`` are those that every lease may reach. A lease that names others as well costs a new browser.
+    A ``lazy`` pool starts its first browser with the first lease.
     """
 
-    def __init__(self, settings: BrowserSettings, hosts: Collection[str] = ()) -> None:
+    def __init__(self, settings: BrowserSettings, hosts: Collection[str] = (), *, lazy: bool = False) -> None:
         self._settings = settings
+        self._lazy = lazy
         self._hosts = frozenset(hosts) | frozenset(settings.allowed_hosts)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._launching = asyncio.Lock()
@@ -99,11 +101,12 @@ class BrowserPool:
         self._directory = Path(
             tempfile.mkdtemp(prefix="composer-browser-", dir=self._settings.temporary_directory)
         )
-        try:
-            await self._browser(self._hosts)
-        except BaseException:
-            await self._end()
-            raise
+        if not self._lazy:
+            try:
+                await self._browser(self._hosts)
+            except BaseException:
+                await self._end()
+                raise
         return self
 
     async def __aexit__(

@@ -48,10 +48,10 @@ class Outcome:
     steps: list[str] = field(default_factory=list)
 
 
-def known() -> list[Migration]:
+def known(folder: str = "migrations") -> list[Migration]:
     """Return the migrations of this release, in order."""
     found = []
-    for file in resources.files("composer_mcp.store").joinpath("migrations").iterdir():
+    for file in resources.files("composer_mcp.store").joinpath(folder).iterdir():
         if file.name.endswith(".sql"):
             number, _, name = file.name.removesuffix(".sql").partition("_")
             found.append(Migration(int(number), name, file.read_text()))

@@ -1,0 +1,96 @@
+"""What stands behind the tools: a platform shared with others, or this process alone.
+
+The only place that chooses between the two; whoever is given a backend knows no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
+
+import asyncpg
+
+from composer_mcp.jobs.postgres_engine import PostgresJobEngine
+from composer_mcp.mcp.services import Services
+from composer_mcp.store import database, migrate
+from composer_mcp.store.artifacts import ArtifactStore
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import Credentials, Settings
+
+ANSWER_SECONDS = 2.0
+DEPTH = "select state, count(*) as jobs from job where state in ('queued', 'running') group by state"
+
+
+class Backend(Protocol):
+    """Opens what the tools work with, and says how it is."""
+
+    def open(self) -> contextlib.AbstractAsyncContextManager[Services]:
+        """Open everything, for as long as the context lasts."""
+
+    async def problem(self) -> str | None:
+        """Return why calls cannot be served now; ``None`` if they can."""
+
+    async def depth(self) -> dict[str, int] | None:
+        """Return the number of jobs ``queued`` and ``running``; ``None`` if it cannot be known now."""
+
+
+def choose(settings: Settings, credentials: Credentials) -> Backend:
+    """Return the backend that the configuration describes; nothing is opened yet.
+
+    Raises:
+        ConfigurationError: a secret or a certificate authority is missing.
+    """
+    if not settings.alone:
+        return Shared(settings, credentials)
+    # Here and not above: the processes of a platform do without the browser's library.
+    from composer_mcp.embedded import Embedded
+
+    return Embedded(settings, credentials)
+
+
+class Shared:
+    """PostgreSQL and an object store; workers do the jobs, on this host and on others."""
+
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+        self._settings = settings
+        self._options = database.connection_options(
+            settings.postgresql, credentials.read("database-password"), application="composer-mcp web"
+        )
+        self._artifacts = ArtifactStore.open(settings.object_store, credentials)
+        self._pool: asyncpg.Pool | None = None
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Services]:
+        """See :class:`Backend`."""
+        async with PostgresJobEngine.open(self._settings, self._options) as engine:
+            self._pool = engine.pool
+            yield Services(engine, self._artifacts, engine.compositions)
+
+    async def problem(self) -> str | None:
+        """See :class:`Backend`."""
+        if self._pool is None:
+            return "starting"
+        needed = migrate.known()[-1].version
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                version = await migrate.schema_version(self._pool)
+        except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
+            return f"database: {type(error).__name__}: {error}"
+        if version < needed:
+            return (
+                f"database: schema version {version}, this release needs {needed}; run composer-mcp migrate"
+            )
+        return None
+
+    async def depth(self) -> dict[str, int] | None:
+        """See :class:`Backend`."""
+        if self._pool is None:
+            return None
+        with contextlib.suppress(*database.UNREACHABLE):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                rows = await self._pool.fetch(DEPTH)
+            return {"queued": 0, "running": 0} | {row["state"]: row["jobs"] for row in rows}
+        return None

@@ -1,0 +1,81 @@
+"""The backend of a server that runs alone: everything in the state directory, everything in this process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from composer_mcp.browser.pool import BrowserPool
+from composer_mcp.composer import editor
+from composer_mcp.composer.api import ComposerApi
+from composer_mcp.errors import ComposerError
+from composer_mcp.jobs import handlers
+from composer_mcp.jobs.attempt import Resources
+from composer_mcp.jobs.embedded_engine import EmbeddedJobEngine
+from composer_mcp.mcp.services import Services
+from composer_mcp.security.local_issuer import LocalIssuer
+from composer_mcp.state import StateDirectory
+from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.sqlite import Sqlite
+from composer_mcp.store.sqlite_compositions import SqliteCompositions
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import Credentials, Settings
+
+#: How long jobs under way may go on when the process is told to end; the rest is done at its next start.
+#: Clients that start the process themselves kill it after a few seconds.
+GRACE_SECONDS = 1.0
+
+
+class Embedded:
+    """SQLite and a folder; the jobs are done here, in a browser that starts with the first that needs it."""
+
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+        self._settings = settings
+        self._token = credentials.read("composer-token")
+        self._project_key = credentials.read("composer-project-key")
+        self._artifacts = ArtifactStore.open(settings.object_store, credentials)
+        self._engine: EmbeddedJobEngine | None = None
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Services]:
+        """See :class:`~composer_mcp.backends.Backend`.
+
+        Raises:
+            ConfigurationError: the state directory cannot be used, or another process uses it.
+        """
+        settings = self._settings
+        state = StateDirectory(settings.state)
+        browser = settings.browser.model_copy(update={"concurrency": settings.worker.concurrency})
+        with state.lock():
+            LocalIssuer(state.issuer)
+            async with (
+                Sqlite.open(state.database) as database_file,
+                ComposerApi(settings.composer, self._token, self._project_key) as composer,
+                BrowserPool(browser, editor.hosts(settings.composer), lazy=True) as browsers,
+            ):
+                engine = EmbeddedJobEngine(database_file, settings)
+                compositions = SqliteCompositions(database_file)
+                resources = Resources(composer, browsers, self._artifacts, settings.compositions.unowned)
+                async with engine.run(handlers.run, resources, compositions, grace_seconds=GRACE_SECONDS):
+                    self._engine = engine
+                    yield Services(engine, self._artifacts, compositions)
+
+    async def problem(self) -> str | None:
+        """See :class:`~composer_mcp.backends.Backend`."""
+        if self._engine is None:
+            return "starting"
+        try:
+            await self._engine.depth()
+        except ComposerError as error:
+            return f"state directory: {error.sentence}"
+        return None
+
+    async def depth(self) -> dict[str, int] | None:
+        """See :class:`~composer_mcp.backends.Backend`."""
+        if self._engine is None:
+            return None
+        with contextlib.suppress(ComposerError):
+            return await self._engine.depth()
+        return None

@@ -1,0 +1,112 @@
+"""The database of a server that runs alone: one SQLite file, one connection, one thread.
+
+A transaction is one function that runs in that thread from beginning to end. Nothing can come between its
+statements, and a caller that goes away cannot leave it half done. Why the standard library's driver in a
+thread, and nothing else: ``docs/decisions/0018-embedded-store.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from composer_mcp.errors import STORE_UNAVAILABLE
+from composer_mcp.settings import ConfigurationError
+from composer_mcp.store import migrate
+
+T = TypeVar("T")
+
+#: Nobody else writes to the file, but somebody may look into it with a tool that locks it for a moment.
+BUSY_SECONDS = 5.0
+PRAGMAS = (
+    "pragma journal_mode = wal",
+    # Each commit is on disk before it is told: an accepted job survives a power cut.
+    "pragma synchronous = full",
+    "pragma foreign_keys = on",
+)
+
+
+class Sqlite:
+    """Runs transactions, one after another."""
+
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._thread = thread
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Sqlite]:
+        """Open the file, make it if there is none, and bring its schema to this release's version.
+
+        Raises:
+            ConfigurationError: it cannot be opened, is no database, or belongs to a newer release.
+        """
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="sqlite") as thread:
+            connection = await loop.run_in_executor(thread, _connect, path)
+            try:
+                yield cls(connection, thread)
+            finally:
+                await loop.run_in_executor(thread, connection.close)
+
+    async def run(self, transaction: Callable[[sqlite3.Connection], T], state: str = "") -> T:
+        """Run one transaction; it is committed unless it raises, also if the caller does not wait for it.
+
+        ``state`` tells the caller what is known of his request if it fails.
+
+        Raises:
+            store_unavailable: the disk is full, gone or damaged.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._run, transaction)
+        except sqlite3.Error as error:
+            raise STORE_UNAVAILABLE.error(store="database", state=f"{state} ({error})".strip()) from error
+
+    def _run(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+        self._connection.execute("begin immediate")
+        try:
+            result = transaction(self._connection)
+            self._connection.execute("commit")
+        except BaseException:
+            # Some errors, a full disk among them, have ended the transaction already.
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            raise
+        return result
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+        _migrate(connection, path)
+    except sqlite3.Error as error:
+        raise ConfigurationError(
+            f"the database {path} cannot be used: {error}. If it is damaged, move it and its neighbours -wal "
+            "and -shm away: a new one is made. What was saved in Composer stays; what is lost are results of "
+            "earlier calls and the list by which compositions are found."
+        ) from error
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("pragma user_version").fetchone()
+    steps = migrate.known("sqlite_migrations")
+    if version > steps[-1].version:
+        raise ConfigurationError(
+            f"the database {path} is at schema version {version}, newer than this release knows "
+            f"({steps[-1].version}). Install the newer release. Nothing was changed."
+        )
+    for step in steps:
+        if step.version > version:
+            connection.executescript(
+                f"begin immediate;\n{step.sql}\npragma user_version = {step.version};\ncommit;"
+            )
