@@ -278,7 +278,7 @@ async def test_the_expected_time_follows_what_jobs_took_lately(
     async with engine_of(serving) as other:
         with anyio.fail_after(5):
             while other.expected_seconds("get_composition") == declared:
-                await anyio.sleep(0.01)
+                await anyio.lowlevel.checkpoint()
         assert 0.2 <= other.expected_seconds("get_composition") < 0.9
         assert other.expected_seconds("preview_composition") == 8
 
