@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from contextvars import ContextVar
 from typing import Any
 
 from mcp.server.mcpserver import Context
-from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR
 
 from composer_mcp.errors import ComposerError
-from composer_mcp.jobs.engine import JobRecord, Submission
+from composer_mcp.jobs.engine import JobRecord
 from composer_mcp.jobs.requests import AnyRequest
 from composer_mcp.mcp.services import Services
+from composer_mcp.mcp.tasks.acceptance import Accepted, deferred
 from composer_mcp.observability.access import correlation_id
 from composer_mcp.security import caller
 
 Call = Context[Services, Any]
-
-#: True while a call is answered by whoever follows jobs without waiting (the tasks extension).
-deferred: ContextVar[bool] = ContextVar("deferred", default=False)
-
-
-class Accepted(MCPError):
-    """The job is accepted, durably, and :data:`deferred` says that the call does not wait for it.
-
-    An ``MCPError``, because that is the one exception which the SDK passes through a tool untouched;
-    it never reaches the wire.
-    """
-
-    def __init__(self, submission: Submission) -> None:
-        super().__init__(INTERNAL_ERROR, "The job was accepted, and nobody follows it.")
-        self.submission = submission
 
 
 async def run(call: Call, request: AnyRequest, key: str | None = None) -> JobRecord:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from composer_mcp.jobs.engine import JobEngine
 from composer_mcp.store.artifacts import ArtifactStore
@@ -16,3 +17,5 @@ class Services:
     engine: JobEngine
     artifacts: ArtifactStore
     compositions: CompositionRegistry
+    #: Set when this process takes no new work, so that whoever listens to it listens elsewhere.
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
