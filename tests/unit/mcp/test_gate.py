@@ -83,6 +83,35 @@ async def test_a_tool_is_found_wherever_it_hides(body: Any) -> None:
     assert (await post("compositions:read", body)).status_code == 403
 
 
+def listen(**topics: Any) -> dict[str, Any]:
+    return {"method": "subscriptions/listen", "params": {"notifications": topics}}
+
+
+@pytest.mark.parametrize(
+    ("body", "scope"),
+    [
+        ({"method": "tasks/get", "params": {"taskId": "x"}}, "jobs:read"),
+        ({"method": "tasks/cancel"}, "compositions:write"),
+        ({"method": "tasks/update", "params": 7}, "compositions:write"),
+        (listen(taskIds=["x"]), "jobs:read"),
+        (listen(resourcesListChanged=True), "compositions:read"),
+        (listen(resourceSubscriptions=["composer://compositions/x"]), "compositions:read"),
+    ],
+)
+async def test_tasks_and_subscriptions_need_what_the_tools_need_that_do_the_same(
+    body: dict[str, Any], scope: str
+) -> None:
+    refused = await post("other:scope", body)
+    assert refused.status_code == 403
+    assert f'scope="{scope}"' in refused.headers["WWW-Authenticate"]
+    assert (await post(scope, body)).status_code == 200
+
+
+@pytest.mark.parametrize("body", [listen(), listen(toolsListChanged=True), listen(taskIds=[])])
+async def test_what_is_the_same_for_everybody_can_be_listened_to_by_everybody(body: dict[str, Any]) -> None:
+    assert (await post("other:scope", body)).status_code == 200
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"not json", b"\xff\xfe", [], [1], {"method": "tools/call"}, call(7), call("no_such_tool")]
 )
