@@ -47,14 +47,14 @@ def model(element: elements.AnyElement, widget_id: str, media: str = MEDIA) -> w
             questions = [_question(question, ids) for question in element.questions]
             return widgets.Quiz(id=widget_id, questions=questions)
         case elements.Image():
-            return widgets.Image(
+            return unconfirmed.Image(
                 id=widget_id, image=element.url, description=element.description, caption=element.caption
             )
         case elements.Video():
-            return widgets.Video(id=widget_id, content_title=element.title, video=element.url)
+            return unconfirmed.Video(id=widget_id, content_title=element.title, video=element.url)
         case elements.List():
             items = [unconfirmed.Item(id=ids.next(), content=html.paragraphs(item)) for item in element.items]
-            return widgets.List(
+            return unconfirmed.List(
                 id=widget_id, content_title=element.title, list_style=element.style, items=items
             )
         case elements.Flashcards():
@@ -64,7 +64,7 @@ def model(element: elements.AnyElement, widget_id: str, media: str = MEDIA) -> w
                 )
                 for card in element.cards
             ]
-            return widgets.Flashcards(id=widget_id, content_title=element.title, cards=cards)
+            return unconfirmed.Flashcards(id=widget_id, content_title=element.title, cards=cards)
         case elements.Gallery():
             slides = [
                 unconfirmed.Slide(
@@ -72,9 +72,9 @@ def model(element: elements.AnyElement, widget_id: str, media: str = MEDIA) -> w
                 )
                 for slide in element.slides
             ]
-            return widgets.Gallery(id=widget_id, content_title=element.title, slides=slides)
+            return unconfirmed.Gallery(id=widget_id, content_title=element.title, slides=slides)
         case elements.Hotspots():
-            return widgets.Hotspots(
+            return unconfirmed.Hotspots(
                 id=widget_id,
                 content_title=element.title,
                 image=element.url,

@@ -110,7 +110,7 @@ class Strict(BaseModel):
     @classmethod
     def model_json_schema(
         cls,
-        by_alias: bool = True,
+        by_alias: bool | None = None,
         ref_template: str = "#/$defs/{model}",
         schema_generator: type[GenerateJsonSchema] = Compact,
         mode: JsonSchemaMode = "validation",

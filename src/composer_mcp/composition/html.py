@@ -31,6 +31,11 @@ def sanitize(fragment: str) -> str:
     return clean if _BLOCK.search(clean) else f"<p>{clean}</p>"
 
 
+def looks_like_html(text: object) -> bool:
+    """Whether a text is probably meant as HTML: it closes an element that rich text has."""
+    return isinstance(text, str) and re.search(r"</(?:[a-z][a-z0-9]{0,9})>|<br ?/?>", text) is not None
+
+
 def paragraphs(text: str) -> str:
     """Return plain text as HTML: an empty line ends a paragraph, a single line break stays one."""
     blocks = [block for block in re.split(r"\n\s*\n", text.strip("\n")) if block.strip()] or [""]

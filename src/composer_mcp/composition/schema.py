@@ -66,7 +66,7 @@ def alternatives(node: JsonSchema) -> list[JsonSchema]:
 
 _LEFT_OUT = {"title", "discriminator", "minLength", "maxLength"}
 #: A list of at least one says no more than that the field is required.
-_SAYS_NOTHING = {"default": (None, "", [], False), "minItems": (1,)}
+_SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"default": (None, "", [], False), "minItems": (1,)}
 
 
 def _short(node: Any) -> Any:
