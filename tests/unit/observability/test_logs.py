@@ -89,3 +89,17 @@ def test_lines_of_libraries_take_the_same_way(written: io.StringIO) -> None:
 def test_one_event_is_one_line(written: io.StringIO) -> None:
     structlog.get_logger("t").info("event", note="first\nsecond")
     assert written.getvalue().count("\n") == 1
+
+
+def test_our_lines_say_where_they_come_from_and_how_grave_they_are(written: io.StringIO) -> None:
+    structlog.get_logger("composer_mcp.some.part").debug("not shown at level info")
+    structlog.get_logger("composer_mcp.some.part").warning("event", note="a")
+    line = json.loads(written.getvalue())
+    assert (line["logger"], line["level"], line["event"]) == ("composer_mcp.some.part", "warning", "event")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_log_that_nobody_takes_any_more_fails_no_call(written: io.StringIO) -> None:
+    written.close()
+    structlog.get_logger("t").info("event")
+    logging.getLogger("some.library").warning("event")
