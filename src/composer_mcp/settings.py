@@ -132,6 +132,16 @@ class WorkerSettings(Section):
     attempt_limit: int = Field(3, ge=1, description="a job that took down that many workers is given up")
 
 
+class CompositionsSettings(Section):
+    """Whose compositions are whose."""
+
+    unowned: Literal["allow", "refuse"] = Field(
+        "allow",
+        description="whether a composition that no tenant owns, such as one made by hand in Composer, may be "
+        "used by whoever has its whole uid; the first tenant that writes to it owns it from then on",
+    )
+
+
 class QueueSettings(Section):
     """Bounds of the queue and of what is remembered."""
 
@@ -192,6 +202,7 @@ class Settings(BaseSettings):
     browser: BrowserSettings = BrowserSettings()
     worker: WorkerSettings = WorkerSettings()
     queue: QueueSettings = QueueSettings()
+    compositions: CompositionsSettings = CompositionsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

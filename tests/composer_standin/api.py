@@ -62,17 +62,14 @@ class Api:
 
     def _route(self, path: str, handler: Handler, name: str, method: str = "GET") -> Route:
         async def endpoint(request: Request) -> Response:
-            status = await self._faults.before(name)
-            if status is not None:
-                return JSONResponse({"success": False, "message": "Internal error"}, status)
+            instead = await self._faults.before(name)
+            if instead is not None:
+                return instead
             try:
                 response = await handler(request)
             except Refused as refusal:
                 return JSONResponse({"success": False, "message": refusal.message}, refusal.status)
-            status = await self._faults.after(name)
-            if status is not None:
-                return JSONResponse({"success": False, "message": "Internal error"}, status)
-            return response
+            return await self._faults.after(name) or response
 
         return Route(path, endpoint, methods=[method], name=name)
 
@@ -201,7 +198,9 @@ class Api:
             raise Refused(401, "Unauthorized")
         if query.get("project_key") != self._account.project_key or query.get("api_env") != "prd":
             raise Refused(403, "Invalid project key")
-        version = self._found(request).versions[-1]
+        version = self._store.content(query.get("uid", ""))
+        if version is None:
+            raise Refused(404, "Content not found")
         return Response(version.content, media_type=version.content_type)
 
     async def _search(self, request: Request) -> Response:

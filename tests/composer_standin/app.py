@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -43,8 +43,16 @@ def application(account: Account, store: Store, faults: Faults, web_url: str, ap
     index = template.replace("{{ api_url }}", html.escape(api_url))
 
     async def page(_: Request) -> Response:
-        status = await faults.before("page")
-        return HTMLResponse(index if status is None else "", status or 200)
+        return await faults.before("page") or HTMLResponse(index)
+
+    async def script(request: Request) -> Response:
+        path = PAGE / "assets" / request.path_params["name"]
+        if path.suffix != ".js" or not path.is_file() or not faults.texts:
+            return FileResponse(path) if path.is_file() else Response(status_code=404)
+        shown = path.read_text(encoding="utf-8")
+        for text, other in faults.texts.items():
+            shown = shown.replace(text, other)
+        return Response(shown, media_type="text/javascript")
 
     cors = Middleware(
         CORSMiddleware,
@@ -55,7 +63,7 @@ def application(account: Account, store: Store, faults: Faults, web_url: str, ap
     return Starlette(
         routes=[
             Route("/", page),
-            Mount("/assets", StaticFiles(directory=PAGE / "assets")),
+            Route("/assets/{name}", script),
             Mount("/rdpcomposer/media", StaticFiles(directory=PAGE / "media")),
             *Api(account, store, faults).routes(),
         ],

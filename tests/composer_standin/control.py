@@ -1,4 +1,4 @@
-"""The control switch for tests, on a unix socket beside the state: failures, and what was stored.
+"""The control switch for tests, on a unix socket beside the state: failures, and what is stored.
 
 It is not part of the original and is never reachable over the network.
 """
@@ -31,11 +31,12 @@ def control(store: Store, faults: Faults) -> Starlette:
         faults.active.clear()
         faults.calls.clear()
         faults.search_lag = 0.0
+        faults.texts = {}
         return JSONResponse(faults.report())
 
     async def options(request: Request) -> Response:
         for name, value in (await request.json()).items():
-            if name not in ("occasional", "search_lag"):
+            if name not in ("occasional", "search_lag", "texts"):
                 return JSONResponse({"message": f"unknown option {name}"}, 400)
             setattr(faults, name, value)
         return JSONResponse(faults.report())
@@ -48,6 +49,10 @@ def control(store: Store, faults: Faults) -> Starlette:
             ]
         )
 
+    async def keep(request: Request) -> Response:
+        stored = store.create(**await request.json())
+        return JSONResponse({"uid": stored.uid})
+
     return Starlette(
         routes=[
             Route("/faults", report, methods=["GET"]),
@@ -55,5 +60,6 @@ def control(store: Store, faults: Faults) -> Starlette:
             Route("/faults", clear, methods=["DELETE"]),
             Route("/options", options, methods=["PUT"]),
             Route("/compositions", compositions, methods=["GET"]),
+            Route("/contents", keep, methods=["POST"]),
         ]
     )

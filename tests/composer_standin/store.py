@@ -55,8 +55,9 @@ class Composition:
 
     @property
     def title(self) -> str:
-        """Title of the newest version."""
-        return str(json.loads(self.versions[-1].content)["metadata"].get("title"))
+        """Title of the newest version; templates have none."""
+        content = json.loads(self.versions[-1].content)
+        return str(content["metadata"].get("title")) if "metadata" in content else ""
 
     def described(self, version: Version) -> dict[str, Any]:
         """Return the description of a version that Composer gives after a save."""
@@ -79,16 +80,21 @@ class Store:
         directory.mkdir(parents=True, exist_ok=True)
         self._journal = directory / "writes.jsonl"
         self.compositions: dict[str, Composition] = {}
+        self._versions: dict[str, Version] = {}
         if self._journal.exists():
             for line in self._journal.read_text(encoding="utf-8").splitlines():
                 self._apply(json.loads(line))
 
     def create(self, content: str, content_type: str, project_uid: str, user_uid: str) -> Composition:
         """Keep a new composition."""
-        uid = new_uid()
-        return self._write(
-            {"uid": uid, "content_uid": uid, "project_uid": project_uid}, content, content_type, user_uid
-        )
+        # Guess: each version has a uid of its own, by which it can be read.
+        where = {"uid": new_uid(), "content_uid": new_uid(), "project_uid": project_uid}
+        return self._write(where, content, content_type, user_uid)
+
+    def content(self, uid: str) -> Version | None:
+        """Return the newest version of a composition, or a version by its own uid."""
+        found = self.compositions.get(uid)
+        return found.versions[-1] if found is not None else self._versions.get(uid)
 
     def save(self, composition: Composition, content: str, content_type: str, user_uid: str) -> Composition:
         """Keep a new version of a composition."""
@@ -115,13 +121,13 @@ class Store:
         composition = self.compositions.setdefault(
             entry["uid"], Composition(entry["uid"], entry["project_uid"], stored_at=time.monotonic())
         )
-        composition.versions.append(
-            Version(
-                content=entry["content"],
-                content_type=entry["content_type"],
-                content_uid=entry["content_uid"],
-                user_uid=entry["user_uid"],
-                created_at=entry["created_at"],
-            )
+        version = Version(
+            content=entry["content"],
+            content_type=entry["content_type"],
+            content_uid=entry["content_uid"],
+            user_uid=entry["user_uid"],
+            created_at=entry["created_at"],
         )
+        composition.versions.append(version)
+        self._versions[version.content_uid] = version
         return composition

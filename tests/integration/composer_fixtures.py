@@ -6,6 +6,7 @@ a small program in the place of the browser; the sandbox stays on.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -32,6 +33,9 @@ from composer_mcp.composer.api import ComposerApi
 from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.jobs.work import Work
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.compositions import CompositionRegistry
+from composer_mcp.store.sqlite import Sqlite
+from composer_mcp.store.sqlite_compositions import SqliteCompositions
 
 from .support.authority import Authority
 
@@ -136,6 +140,16 @@ class Standin:
 
     def calls(self, route: str) -> int:
         return int(self._control.get("/faults").json()["calls"].get(route, 0))
+
+    def requests(self) -> int:
+        """How many requests there were, of whatever kind."""
+        return sum(self._control.get("/faults").json()["calls"].values())
+
+    def keep(self, content: Any, content_type: str) -> str:
+        """Keep a content as if somebody had made it by hand; return its uid."""
+        values = {"content": json.dumps(content), "content_type": content_type}
+        answer = self._control.post("/contents", json=values | {"project_uid": PROJECT_UID, "user_uid": "u"})
+        return str(answer.raise_for_status().json()["uid"])
 
     def compositions(self, title: str) -> list[dict[str, Any]]:
         found = self._control.get("/compositions").raise_for_status().json()
@@ -264,10 +278,13 @@ class Fence:
 
 
 class Bench:
-    """A worker's surroundings without a queue: real API client, browser pool and artifact folder."""
+    """A worker's surroundings without a queue: real API client, browser pool, register and artifacts."""
 
-    def __init__(self, standin: Standin, chromium: Chromium, folder: Path) -> None:
+    def __init__(
+        self, standin: Standin, chromium: Chromium, folder: Path, compositions: CompositionRegistry
+    ) -> None:
         self._standin, self._chromium, self._folder = standin, chromium, folder
+        self.compositions = compositions
         self.fence, self.story = Fence(), Story()
 
     @asynccontextmanager
@@ -294,13 +311,14 @@ class Bench:
             composer=api,
             browsers=browsers,
             artifacts=ArtifactStore(LocalStore(str(self._folder), mkdir=True)),
-            compositions=None,
+            compositions=self.compositions,
         )
 
 
 @pytest.fixture
-def bench(standin: Standin, chromium: Chromium, tmp_path: Path) -> Bench:
-    return Bench(standin, chromium, tmp_path / "artifacts")
+async def bench(standin: Standin, chromium: Chromium, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with Sqlite.open(tmp_path / "state.db") as database:
+        yield Bench(standin, chromium, tmp_path / "artifacts", SqliteCompositions(database))
 
 
 def next_attempt(work: Work) -> Work:

@@ -38,6 +38,7 @@ class Lease:
 
     page: Page
     picture_max_height: int
+    picture_max_bytes: int
     console_errors: list[str] = field(default_factory=list)
     network_errors: list[str] = field(default_factory=list)
 
@@ -78,7 +79,7 @@ async def close_lease(taken: Lease) -> bool:
 
 
 async def _watched(context: BrowserContext, settings: BrowserSettings, hosts: set[str]) -> Lease:
-    taken = Lease(await context.new_page(), settings.picture_max_height)
+    taken = Lease(await context.new_page(), settings.picture_max_height, settings.picture_max_bytes)
 
     async def guard(route: Route) -> None:
         request = route.request

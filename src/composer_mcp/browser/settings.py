@@ -25,4 +25,10 @@ class BrowserSettings(BaseModel):
     viewport_width: int = Field(default=1280, ge=320, le=3840)
     viewport_height: int = Field(default=800, ge=240, le=2160)
     picture_max_height: int = Field(default=8000, ge=240, le=16000, description="a taller page is cut")
+    picture_max_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=100_000,
+        le=64 * 1024 * 1024,
+        description="a larger picture is cut further, so that a client can take it in one message",
+    )
     temporary_directory: Path | None = Field(default=None, description="default: the system's")

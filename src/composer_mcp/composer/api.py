@@ -7,72 +7,56 @@ Writing exactly once is built from these calls in ``writes``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import structlog
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
-from composer_mcp.composer import facts
-from composer_mcp.composer.patience import Patience
+from composer_mcp.composer import answers, facts
+from composer_mcp.composer.answers import Answer, BadAnswer
+from composer_mcp.composer.breaker import Breaker, Resting
+from composer_mcp.composer.meaning import (
+    NOTHING_CHANGED,
+    NOTHING_SAVED,
+    Described,
+    Saved,
+    WriteFailed,
+    described,
+    is_passing,
+    left_alone,
+    parsed,
+    reason_of,
+    refusal,
+    unavailable,
+)
+from composer_mcp.composer.patience import Patience, RetryBudget
 from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.composition.document import Document, InvalidDocument
 from composer_mcp.errors import (
     COMPOSER_CHANGED,
-    COMPOSER_REFUSED,
     COMPOSER_REJECTED_TOKEN,
-    COMPOSER_UNAVAILABLE,
     COMPOSITION_NOT_FOUND,
-    ComposerError,
+    PROJECT_NOT_FOUND,
+    TEMPLATE_NOT_FOUND,
+    ErrorCode,
 )
 from composer_mcp.observability import metrics
 
 Fence = Callable[[], Awaitable[None]]
 
 # Both would write the addresses and headers of our requests, tokens included.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+for _library in ("httpx", "httpcore"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 log = structlog.get_logger(__name__)
-
-NOTHING_CHANGED = "Nothing was changed."
-
-
-class WriteFailed(Exception):
-    """One try of a write failed; ``uncertain`` says whether it may have been saved all the same."""
-
-    def __init__(self, reason: str, *, uncertain: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.uncertain = uncertain
-
-
-class Described(BaseModel):
-    """What Composer says about a stored content; only what we use, and all of it optional but the uid."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    content_uid: str
-    content_size: int | None = None
-    user_uid: str | None = None
-    created_at: datetime | None = None
-    last_modified: datetime | None = None
-
-
-class Saved(BaseModel):
-    """The answer to a save."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    uid: str
-    success: bool
 
 
 def trust(settings: ComposerSettings) -> ssl.SSLContext:
@@ -96,8 +80,13 @@ class ComposerApi:
         self.settings = settings
         self.token = token
         self._project_key = project_key
+        #: One of each for the whole process; the editor's is used by ``editor``.
+        self.breaker = Breaker("api", settings)
+        self.editor_breaker = Breaker("editor", settings)
+        self.retries = RetryBudget(settings)
         self._http = httpx.AsyncClient(
             base_url=settings.api_url,
+            headers={"Accept-Encoding": answers.ACCEPT_ENCODING},
             verify=trust(settings),
             transport=transport,
             timeout=httpx.Timeout(settings.request_timeout_seconds, connect=settings.connect_timeout_seconds),
@@ -127,20 +116,38 @@ class ComposerApi:
         email = answer.get("email") if isinstance(answer, dict) else None
         return str(email or "")
 
+    async def project(self) -> str:
+        """Return the name of the project.
+
+        Raises:
+            project_not_found: there is none of the configured uid, or the account may not see it.
+            composer_unavailable, composer_rejected_token, composer_refused, composer_changed.
+        """
+        path = facts.PROJECT.format(project_uid=self.settings.project_uid)
+        answer = await self._get(path, headers=self._bearer(), missing=PROJECT_NOT_FOUND)
+        if not isinstance(answer, dict):
+            raise COMPOSER_CHANGED.error(what="a question for the project", saved=NOTHING_CHANGED)
+        return str(answer.get("name") or "")
+
     async def read(self, uid: str) -> Document:
-        """Return a composition.
+        """Return a composition, or a version of one by the uid of its content.
 
         Raises:
             composition_not_found, composer_unavailable, composer_rejected_token, composer_changed.
         """
-        query = facts.read_query(
-            uid, self.token.get_secret_value(), self._project_key.get_secret_value(), self.settings.api_env
-        )
-        raw = await self._get(facts.CONTENT, params=query)
+        answer = await self._fetch(facts.CONTENT, params=self._read_query(uid))
         try:
-            return Document.from_json(raw)
+            return Document.from_bytes(answer.content)
         except InvalidDocument as problem:
             raise COMPOSER_CHANGED.error(what=f"a read ({problem})", saved=NOTHING_CHANGED) from None
+
+    async def content(self, uid: str) -> Any:
+        """Return the JSON of a stored content that need not be a composition.
+
+        Raises:
+            template_not_found, composer_unavailable, composer_rejected_token, composer_changed.
+        """
+        return await self._get(facts.CONTENT, params=self._read_query(uid), missing=TEMPLATE_NOT_FOUND)
 
     async def versions(self, uid: str) -> list[Described]:
         """Return all versions of a composition, newest first.
@@ -148,84 +155,93 @@ class ComposerApi:
         Raises:
             composition_not_found, composer_unavailable, composer_rejected_token, composer_changed.
         """
-        found = _described(
+        found = described(
             await self._get(facts.VERSIONS, params={"uid": uid}, headers=self._bearer()), "a list of versions"
         )
-        return sorted(found, key=_saved_at, reverse=True)
+        return sorted(found, key=lambda entry: entry.saved_at, reverse=True)
 
-    async def search(self) -> tuple[list[Described], bool]:
-        """Return the project's compositions and whether these are certainly all.
+    async def search(self, content_type: str = facts.PART_TYPE) -> tuple[list[Described], bool]:
+        """Return the project's contents of a type (compositions) and whether these are certainly all.
 
         Raises:
             composer_unavailable, composer_rejected_token, composer_refused, composer_changed.
         """
-        found = await self._search(facts.SEARCH_TOP)
+        found = await self._search(content_type, facts.SEARCH_TOP)
         if len(found) < facts.SEARCH_TOP:
             return found, True
-        more = await self._search(facts.SEARCH_TOP * 100)
+        more = await self._search(content_type, facts.SEARCH_TOP * 100)
         return more, facts.SEARCH_TOP < len(more) < facts.SEARCH_TOP * 100
 
-    async def _search(self, top: int) -> list[Described]:
-        wanted = facts.SEARCH_FILTER.format(
-            content_type=facts.PART_TYPE, project_uid=self.settings.project_uid
-        )
+    async def _search(self, content_type: str, top: int) -> list[Described]:
+        wanted = facts.SEARCH_FILTER.format(content_type=content_type, project_uid=self.settings.project_uid)
         answer = await self._get(
             facts.SEARCH, params={"filter": wanted, "top": str(top)}, headers=self._bearer()
         )
-        return _described(answer, "a search")
+        return described(answer, "a search")
 
-    async def _get(
+    async def _get(self, path: str, **options: Any) -> Any:
+        return parsed(await self._fetch(path, **options))
+
+    async def _fetch(
         self,
         path: str,
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         rejected: set[int] | None = None,
-    ) -> Any:
-        patience = Patience(self.settings)
+        missing: ErrorCode = COMPOSITION_NOT_FOUND,
+    ) -> Answer:
+        patience = Patience(self.settings, self.retries)
         while True:
             patience.begin()
             try:
-                response = await self._send("GET", path, params=params, headers=headers)
-            except (httpx.TransportError, httpx.DecodingError) as failure:
-                reason = _reason(failure)
+                answer = await self._send("GET", path, params=params, headers=headers)
+            except Resting as resting:
+                raise left_alone(resting, NOTHING_CHANGED) from None
+            except BadAnswer as problem:
+                raise COMPOSER_CHANGED.error(what=f"a read ({problem})", saved=NOTHING_CHANGED) from None
+            except (httpx.TransportError, TimeoutError) as failure:
+                reason = reason_of(failure)
             else:
-                if response.status_code in (rejected or {401, 403}):
+                if answer.status in (rejected or facts.REFUSED_TOKEN):
                     raise COMPOSER_REJECTED_TOKEN.error()
-                if response.status_code == 404:
-                    raise COMPOSITION_NOT_FOUND.error()
-                if response.is_success:
-                    return _json(response)
-                reason = f"status {response.status_code}"
-                if not _is_passing(response.status_code):
-                    raise _refusal(response)
-            log.warning("composer.retry", call=path, reason=reason, tries=patience.tries)
+                if answer.status == 404:
+                    raise missing.error()
+                if answer.is_success:
+                    return answer
+                reason = f"status {answer.status}"
+                if not is_passing(answer.status):
+                    raise refusal(answer, "a read", NOTHING_CHANGED)
+            log.warning("composer.retry", call=_name("GET", path), reason=reason, tries=patience.tries)
             if not await patience.pause():
-                raise COMPOSER_UNAVAILABLE.error(reason=reason, tries=patience.tries, saved=NOTHING_CHANGED)
+                raise unavailable(reason, patience.tries, NOTHING_CHANGED)
 
     # --- writing: one try ---------------------------------------------------------------------------
 
-    async def create(self, document: Document, fence: Fence) -> str:
-        """Try once to store a new composition; return its uid.
+    async def create(self, document: Document, fence: Fence) -> Saved:
+        """Try once to store a new composition.
 
         ``fence`` is asked when the connection stands; what it raises ends the try before anything is sent.
 
         Raises:
             WriteFailed: it may or may not have been saved.
-            composer_refused, composer_rejected_token: it was not saved.
+            composer_refused, composer_rejected_token, composer_unavailable: it was not saved.
+            composer_changed: it says whether it was saved.
         """
         path = facts.CREATE.format(connector_uid=self.settings.connector_uid)
-        return (await self._write("POST", path, document, fence)).uid
+        return await self._write("POST", path, document, fence)
 
-    async def replace(self, uid: str, document: Document, fence: Fence) -> None:
+    async def replace(self, uid: str, document: Document, fence: Fence) -> Saved:
         """Try once to replace the content of a composition; ``fence`` as in :meth:`create`.
 
         Raises:
             WriteFailed: it may or may not have been saved.
-            composition_not_found, composer_refused, composer_rejected_token: it was not saved.
+            composition_not_found, composer_refused, composer_rejected_token, composer_unavailable: it was
+                not saved.
+            composer_changed: it says whether it was saved.
         """
-        query = {"uid": uid, "manual_project_uid": self.settings.project_uid}
-        await self._write("PUT", facts.CONTENT, document, fence, query)
+        query = facts.write_query(uid, self.settings.project_uid)
+        return await self._write("PUT", facts.CONTENT, document, fence, query)
 
     async def _write(
         self,
@@ -241,7 +257,7 @@ class ComposerApi:
                 await fence()
 
         try:
-            response = await self._send(
+            answer = await self._send(
                 method,
                 path,
                 params=query,
@@ -253,37 +269,71 @@ class ComposerApi:
                     self.settings.api_env,
                 ),
             )
+        except Resting as resting:
+            raise left_alone(resting, NOTHING_SAVED) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
-            raise WriteFailed(_reason(failure), uncertain=False) from None
-        except (httpx.TransportError, httpx.DecodingError) as failure:
-            raise WriteFailed(_reason(failure), uncertain=True) from None
-        if response.status_code in (401, 403):
+            raise WriteFailed(reason_of(failure), uncertain=False) from None
+        except (httpx.TransportError, TimeoutError) as failure:
+            raise WriteFailed(reason_of(failure), uncertain=True) from None
+        except BadAnswer as problem:
+            raise WriteFailed(str(problem), uncertain=True) from None
+        if answer.status in facts.REFUSED_TOKEN:
             raise COMPOSER_REJECTED_TOKEN.error()
-        if response.status_code == 404 and query is not None:
+        if answer.status == 404 and query is not None:
             raise COMPOSITION_NOT_FOUND.error()
-        if not response.is_success:
-            if _is_passing(response.status_code):
-                certain = response.status_code == 429
-                raise WriteFailed(f"status {response.status_code}", uncertain=not certain)
-            raise _refusal(response)
+        if not answer.is_success:
+            if is_passing(answer.status):
+                raise WriteFailed(f"status {answer.status}", uncertain=answer.status != 429)
+            raise refusal(answer, "a save", "It is not known whether anything was saved.")
         try:
-            saved = Saved.model_validate_json(response.content)
+            saved = Saved.model_validate_json(answer.content)
         except ValidationError:
             raise WriteFailed("an answer of unknown form", uncertain=True) from None
         if not saved.success:
-            raise _refusal(response)
+            raise refusal(answer, "a save", NOTHING_SAVED)
         return saved
 
-    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        call = f"{method} {re.sub('/uid/.*', '/uid', path)}"
+    async def _send(self, method: str, path: str, **options: Any) -> Answer:
+        """Make one request and read its answer, within the limits of time and size.
+
+        Raises:
+            Resting: it was not made, because Composer fails too often at present.
+            BadAnswer, httpx.TransportError, TimeoutError.
+        """
+        call = _name(method, path)
         outcome = "failed"
-        try:
-            with metrics.COMPOSER_SECONDS.labels(call).time():
-                response = await self._http.request(method, path, **options)
-            outcome = str(response.status_code)
-            return response
-        finally:
-            metrics.COMPOSER_CALLS.labels(call, outcome).inc()
+        with self.breaker.attempt() as attempt:
+            try:
+                with metrics.COMPOSER_SECONDS.labels(call).time():
+                    answer = await self._receive(method, path, options)
+            except (httpx.TransportError, TimeoutError):
+                attempt.failed()
+                raise
+            except BadAnswer:
+                attempt.succeeded()
+                raise
+            else:
+                outcome = str(answer.status)
+                if is_passing(answer.status):
+                    attempt.failed()
+                else:
+                    attempt.succeeded()
+                return answer
+            finally:
+                metrics.COMPOSER_CALLS.labels(call, outcome).inc()
+
+    async def _receive(self, method: str, path: str, options: dict[str, Any]) -> Answer:
+        # The library's limits are for each read: an answer of one byte a second would never end.
+        async with (
+            asyncio.timeout(self.settings.request_timeout_seconds),
+            self._http.stream(method, path, **options) as response,
+        ):
+            return await answers.receive(response, self.settings.answer_limit_bytes)
+
+    def _read_query(self, uid: str) -> dict[str, str]:
+        return facts.read_query(
+            uid, self.token.get_secret_value(), self._project_key.get_secret_value(), self.settings.api_env
+        )
 
     def _bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
@@ -298,50 +348,6 @@ def _bytes(document: Document) -> bytes:
         return json.dumps(raw, separators=(",", ":")).encode()
 
 
-def _saved_at(entry: Described) -> datetime:
-    moment = entry.last_modified or entry.created_at or datetime.min
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _is_passing(status: int) -> bool:
-    return status >= 500 or status in (408, 425, 429)
-
-
-def _reason(failure: Exception) -> str:
-    # Only the kind of failure: texts of the HTTP library may quote the address.
-    match failure:
-        case httpx.ConnectTimeout():
-            return "no connection in time"
-        case httpx.ConnectError() if "CERTIFICATE" in str(failure).upper():
-            return "its certificate is not trusted"
-        case httpx.ConnectError():
-            return "no connection"
-        case httpx.TimeoutException():
-            return "no answer in time"
-        case _:
-            return "the connection was lost"
-
-
-def _refusal(response: httpx.Response) -> ComposerError:
-    answer = "".join(c for c in response.text[:200] if c.isprintable())
-    return COMPOSER_REFUSED.error(status=response.status_code, answer=answer or "an empty answer")
-
-
-def _json(response: httpx.Response) -> Any:
-    try:
-        return json.loads(response.content)
-    except ValueError:
-        raise COMPOSER_CHANGED.error(what="a read (not JSON)", saved=NOTHING_CHANGED) from None
-
-
-def _described(answer: Any, what: str) -> list[Described]:
-    """Read a list of descriptions; its outer form is not confirmed: a bare list, or one inside an object."""
-    if isinstance(answer, dict):
-        lists = [value for value in answer.values() if isinstance(value, list)]
-        answer = lists[0] if len(lists) == 1 else None
-    if not isinstance(answer, list):
-        raise COMPOSER_CHANGED.error(what=what, saved=NOTHING_CHANGED)
-    try:
-        return [Described.model_validate(entry) for entry in answer]
-    except ValidationError:
-        raise COMPOSER_CHANGED.error(what=what, saved=NOTHING_CHANGED) from None
+def _name(method: str, path: str) -> str:
+    """Return what a call is called in log and metrics: without what differs from call to call."""
+    return f"{method} {re.sub('/uid/.*', '/uid', path)}"

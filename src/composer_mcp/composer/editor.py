@@ -5,10 +5,12 @@ Elements are found by role and text and by what Composer keeps in localStorage; 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from playwright.async_api import Error as PlaywrightError
@@ -18,17 +20,28 @@ from pydantic import SecretStr
 
 from composer_mcp.browser.lease import Lease, without_secrets
 from composer_mcp.composer import facts
+from composer_mcp.composer.breaker import Resting
+from composer_mcp.composer.meaning import NOTHING_CHANGED, left_alone
 from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.composition import html, widgets
 from composer_mcp.composition.document import Document
 from composer_mcp.errors import (
     BROWSER_UNAVAILABLE,
+    COMPOSER_CHANGED,
     COMPOSER_REJECTED_TOKEN,
     EDITOR_NOT_READY,
     ComposerError,
 )
+from composer_mcp.observability.logs import redact
+
+if TYPE_CHECKING:
+    from composer_mcp.browser.pool import BrowserPool
+    from composer_mcp.composer.api import ComposerApi
 
 log = structlog.get_logger(__name__)
+
+#: Failures that count against the editor; a browser that died is our own.
+EDITORS_FAULT = (EDITOR_NOT_READY, COMPOSER_CHANGED, COMPOSER_REJECTED_TOKEN)
 
 # The page is as tall as its tallest part, also where a part of it scrolls inside the window.
 TALLEST = """() => Math.max(document.documentElement.scrollHeight,
@@ -40,17 +53,11 @@ READABLE = """texts => {
     const shown = document.body.innerText.replace(/\\s+/g, " ").toLowerCase();
     return texts.some(text => shown.includes(text));
 }"""
-WORKING_COPY = """([key, ids]) => {
-    const widgets = JSON.parse(localStorage.getItem(key) ?? "null")?.structure ?? [];
-    const found = widgets.map(w => w?.id).filter(id => typeof id === "string");
-    return JSON.stringify(found) === JSON.stringify(ids);
-}"""
-WORKING_COPY_SECONDS = 5
 # Fonts and pictures are part of the look: wait for them, but not for one that never comes.
-SETTLED = """async () => {
+SETTLED = """async milliseconds => {
     const pictures = [...document.images].filter(i => !i.complete)
         .map(i => new Promise(done => { i.onload = i.onerror = done; }));
-    const limit = new Promise(done => setTimeout(done, 5000));
+    const limit = new Promise(done => setTimeout(done, milliseconds));
     await Promise.race([Promise.all([document.fonts.ready, ...pictures]), limit]);
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
 }"""
@@ -70,12 +77,50 @@ class Look:
     picture: bytes
     width: int
     height: int
+    page_height: int
 
 
 def hosts(settings: ComposerSettings) -> frozenset[str]:
     """Return the hosts that Composer's pages need."""
     addresses = (settings.app_url, settings.api_url, settings.media_url)
     return frozenset(re.sub(r":\d+$", "", address.split("/")[2]) for address in addresses)
+
+
+@contextlib.asynccontextmanager
+async def opened(browsers: BrowserPool, composer: ComposerApi) -> AsyncIterator[Editor]:
+    """Lease a page for the editor, unless the editor fails so often that it is left alone.
+
+    Raises:
+        composer_unavailable: it is left alone; what goes wrong in the page is counted and passed on.
+        browser_unavailable: there is no page.
+    """
+    settings = composer.settings
+    try:
+        with composer.editor_breaker.attempt() as attempt:
+            async with browsers.lease(hosts(settings)) as lease:
+                try:
+                    yield Editor(lease, settings, composer.token, redact)
+                except ComposerError as error:
+                    if error.code in EDITORS_FAULT:
+                        attempt.failed()
+                    if error.code is COMPOSER_REJECTED_TOKEN:
+                        raise await _why_blank(composer) from None
+                    raise
+                attempt.succeeded()
+    except Resting as resting:
+        raise left_alone(resting, NOTHING_CHANGED, "its editor") from None
+
+
+async def _why_blank(composer: ComposerApi) -> ComposerError:
+    """Ask the API whether it is the token: a page that is broken for another reason is blank as well."""
+    try:
+        await composer.who_am_i()
+        shown = "the page stays blank, although the API accepts the token"
+    except ComposerError as error:
+        if error.code is COMPOSER_REJECTED_TOKEN:
+            return error
+        shown = "the page stays blank, and the API does not answer properly either"
+    return EDITOR_NOT_READY.error(seconds=composer.settings.editor_timeout_seconds, shown=shown)
 
 
 class Editor:
@@ -102,7 +147,8 @@ class Editor:
 
         Raises:
             composer_rejected_token: the page stays blank, which is how Composer says no.
-            editor_not_ready: Composer's page does not answer or shows something else.
+            editor_not_ready: Composer's page does not answer or is still loading.
+            composer_changed: it shows something else.
             browser_unavailable: Chromium died.
         """
         settings = self._settings
@@ -119,7 +165,7 @@ class Editor:
         except PlaywrightTimeout:
             if not self._network_failure() and await self._is_blank():
                 raise COMPOSER_REJECTED_TOKEN.error() from None
-            raise await self._not_ready() from None
+            raise await self._not_home() from None
         except PlaywrightError as error:
             raise await self._broken(error) from None
 
@@ -140,9 +186,9 @@ class Editor:
             )
             await page.wait_for_function(READABLE, arg=_readable_texts(document), timeout=self._limit)
             loaded = await self._has_loaded(document)
-            await page.evaluate(SETTLED)
+            await self._settle()
             seconds = time.monotonic() - started
-            picture, width, height = await self._picture()
+            picture, width, height, tallest = await self._picture()
             title = await page.title()
         except PlaywrightTimeout:
             raise await self._not_ready() from None
@@ -159,25 +205,36 @@ class Editor:
             picture=picture,
             width=width,
             height=height,
+            page_height=tallest,
         )
 
     async def _has_loaded(self, document: Document) -> bool:
         """Whether the editor's working copy becomes the composition."""
         wanted = [facts.WORKING_COPY_KEY, document.widget_ids]
+        limit = self._settings.working_copy_seconds * 1000
         try:
-            await self._page.wait_for_function(WORKING_COPY, arg=wanted, timeout=WORKING_COPY_SECONDS * 1000)
+            await self._page.wait_for_function(facts.WORKING_COPY_IS, arg=wanted, timeout=limit)
         except PlaywrightTimeout:
             return False
         return True
 
-    async def _picture(self) -> tuple[bytes, int, int]:
+    async def _settle(self) -> None:
+        await self._page.evaluate(SETTLED, self._settings.pictures_seconds * 1000)
+
+    async def _picture(self) -> tuple[bytes, int, int, int]:
+        """Return a picture of the whole page, its size, and the height of the page: it may be taller."""
         page, viewport = self._page, self._page.viewport_size or {"width": 1280, "height": 800}
-        tallest = await page.evaluate(TALLEST)
-        height = min(max(int(tallest), viewport["height"]), self._lease.picture_max_height)
-        await page.set_viewport_size({"width": viewport["width"], "height": height})
-        await page.evaluate(SETTLED)
-        picture = await page.screenshot(timeout=self._limit, animations="disabled", caret="hide")
-        return picture, viewport["width"], height
+        tallest = max(int(await page.evaluate(TALLEST)), viewport["height"])
+        height = min(tallest, self._lease.picture_max_height)
+        while True:
+            await page.set_viewport_size({"width": viewport["width"], "height": height})
+            await self._settle()
+            picture = await page.screenshot(timeout=self._limit, animations="disabled", caret="hide")
+            if len(picture) <= self._lease.picture_max_bytes or height <= viewport["height"]:
+                return picture, viewport["width"], height, tallest
+            # Photographs fill a picture; what is shown of them grows with the height.
+            share = self._lease.picture_max_bytes / len(picture)
+            height = max(viewport["height"], int(height * min(share, 1) * 0.9))
 
     async def _is_blank(self) -> bool:
         try:
@@ -190,6 +247,20 @@ class Editor:
         found = (re.match(r"net::(ERR_\w+)", text) for text in self._lease.network_errors)
         return next((match[1] for match in found if match), None)
 
+    async def _not_home(self) -> ComposerError:
+        """Say why there is no home page: it is still loading, or it shows something else."""
+        try:
+            await self._page.wait_for_load_state("networkidle", timeout=1000)
+            shown = " ".join((await self._page.locator("body").inner_text(timeout=1000)).split())
+        except PlaywrightError:
+            return await self._not_ready()
+        if self._network_failure() or not shown:
+            return await self._not_ready()
+        # Whoever reads this must find out what the page is called now.
+        said = self._redact(shown)[:150]
+        what = f"the login with a page that has no “{facts.HOME_BUTTON}” (it shows: “{said}”)"
+        return COMPOSER_CHANGED.error(what=what, saved=NOTHING_CHANGED)
+
     async def _not_ready(self) -> ComposerError:
         try:
             title = await self._page.title()
@@ -197,7 +268,7 @@ class Editor:
             title = ""
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
             log.warning("editor.page_error", text=self._redact(text))
-        return self._unready(self._redact(title) or "none", self._network_failure())
+        return self._unready(self._redact(title)[:150] or "none", self._network_failure())
 
     async def _broken(self, error: PlaywrightError) -> ComposerError:
         # Texts of Playwright quote the address, which holds the token while logging in.
@@ -209,8 +280,13 @@ class Editor:
         return BROWSER_UNAVAILABLE.error(reason="it ended while it was in use")
 
     def _unready(self, title: str, network: str | None) -> ComposerError:
-        shown = f"{title}, network: {network}" if network else title
-        error = EDITOR_NOT_READY.error(seconds=self._settings.editor_timeout_seconds, page_title=shown)
+        shown = f"page title: {title}" + (f", network: {network}" if network else "")
+        error = EDITOR_NOT_READY.error(
+            seconds=self._settings.editor_timeout_seconds,
+            shown=shown,
+            console_errors=[self._redact(text) for text in self._lease.console_errors[:5]],
+            network_errors=[self._redact(text) for text in self._lease.network_errors[:5]],
+        )
         if network:
             error.details["network"] = network
         return error
@@ -225,7 +301,7 @@ def may_pass(error: ComposerError) -> bool:
 
 def _readable_texts(document: Document) -> list[str]:
     """Return texts of which at least one can be read on the page once the composition is there."""
-    found = [document.title or "Sem título"]
+    found = [document.title or facts.UNTITLED]
     for widget in document.structure:
         match widget:
             case widgets.Head():
@@ -239,5 +315,5 @@ def _readable_texts(document: Document) -> list[str]:
 
 def _address_without_token(address: str, redact: Callable[[str], str]) -> str:
     base, _, fragment = address.partition("#")
-    route = "" if "auth-with-token" in fragment else f"#{fragment}" if fragment else ""
+    route = "" if facts.LOGIN_MARK in fragment else f"#{fragment}" if fragment else ""
     return redact(without_secrets(base) + route)

@@ -48,4 +48,22 @@ class ComposerSettings(BaseModel):
         default=5, ge=0, le=60, description="how long a write of unknown outcome may need to become visible"
     )
     settle_poll_seconds: float = Field(default=0.5, gt=0, le=10)
+    retry_reserve: int = Field(
+        default=40, ge=0, le=1000, description="repetitions a process may make when everything fails"
+    )
+    retry_share: float = Field(default=0.2, ge=0, le=1, description="and for each call so many more")
+    breaker_failures: int = Field(
+        default=8, ge=1, le=100, description="after so many failures in a row Composer is left alone"
+    )
+    breaker_pause_seconds: float = Field(default=10, gt=0, le=300, description="for so long at first")
+    breaker_longest_pause_seconds: float = Field(default=60, gt=0, le=600)
+    answer_limit_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024, description="largest answer, unpacked"
+    )
     editor_timeout_seconds: float = Field(default=30, gt=0, le=120, description="login and opening, each")
+    working_copy_seconds: float = Field(
+        default=5, ge=0, le=60, description="how long the editor may need to keep its working copy"
+    )
+    pictures_seconds: float = Field(
+        default=5, ge=0, le=60, description="how long a preview waits for fonts and pictures"
+    )

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 import structlog
@@ -57,6 +57,7 @@ class Resources:
     composer: ComposerApi
     browsers: BrowserPool
     artifacts: ArtifactStore
+    unowned: Literal["allow", "refuse"] = "allow"
 
 
 class Attempts:
@@ -152,6 +153,7 @@ class Attempts:
                 browsers=self._resources.browsers,
                 artifacts=self._resources.artifacts,
                 compositions=self._compositions,
+                unowned=self._resources.unowned,
                 inputs=job.inputs,
             )
             limit = self._settings.job_timeout_seconds

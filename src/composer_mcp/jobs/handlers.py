@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from composer_mcp.composer import editor, facts, writes
-from composer_mcp.composition.document import Document, compose, version_of
-from composer_mcp.errors import ComposerError
+from composer_mcp.composer import editor, writes
+from composer_mcp.composer.edits import Change, Restoration
+from composer_mcp.composer.meaning import NOTHING_CHANGED
+from composer_mcp.composition.compose import compose
+from composer_mcp.composition.copies import duplicated
+from composer_mcp.composition.document import Document, version_of
+from composer_mcp.errors import (
+    COMPOSER_CHANGED,
+    COMPOSITION_NOT_FOUND,
+    VERSION_NOT_FOUND,
+    ComposerError,
+)
+from composer_mcp.jobs import connection, ownership, templates
 from composer_mcp.jobs.requests import (
     AnyRequest,
     AnyResult,
+    ApplyTemplate,
+    CheckConnection,
     CompositionRead,
     CompositionSaved,
     CreateComposition,
+    DuplicateComposition,
     GetComposition,
+    GetTemplate,
+    ListTemplates,
     ListVersions,
     Preview,
     PreviewComposition,
+    RestoreVersion,
     UpdateComposition,
     Version,
     Versions,
 )
+from composer_mcp.jobs.saving import change, create, saved, url
 from composer_mcp.jobs.work import Work
-from composer_mcp.observability.logs import redact
 
 #: A preview changes nothing, so it is simply done again when its browser or its connection dies.
 PREVIEW_TRIES = 2
@@ -43,33 +59,58 @@ async def run(request: AnyRequest, work: Work) -> AnyResult:
             return await _preview(request, work)
         case ListVersions():
             return await _versions(request, work)
+        case DuplicateComposition():
+            return await _duplicate(request, work)
+        case RestoreVersion():
+            return await _restore(request, work)
+        case ListTemplates():
+            return await templates.listed(request, work)
+        case GetTemplate():
+            return await templates.read(request, work)
+        case ApplyTemplate():
+            return await templates.apply(request, work)
+        case CheckConnection():
+            return await connection.check(request, work)
 
 
 async def _create(request: CreateComposition, work: Work) -> CompositionSaved:
     await work.progress(0.1, "Preparing the lesson")
     seed = writes.seed_of(work.tenant, work.idempotency_key)
     document = compose(request.lesson, seed, work.composer.settings.media_url)
-    retried = work.attempt > 1
-    await work.progress(0.3, "Looking whether it was saved before" if retried else "Saving it in Composer")
-    uid = await writes.create_once(
-        work.composer,
-        document,
-        seed,
-        earlier_attempt=retried,
-        since=work.first_started_at,
-        fence=work.fence,
-    )
+    return await create(document, seed, work)
+
+
+async def _duplicate(request: DuplicateComposition, work: Work) -> CompositionSaved:
+    await ownership.check(request.uid, work)
+    seed = writes.seed_of(work.tenant, work.idempotency_key)
+    if work.attempt > 1:
+        # The original may have changed since; the copy that was made then is the one that counts.
+        await work.progress(0.2, "Looking whether it was copied before")
+        uid = await writes.Traces(work.composer, seed, work.first_started_at).find()
+        if uid is not None:
+            return await _found(uid, work)
+    await work.progress(0.2, "Reading the original")
+    original = await work.composer.read(request.uid)
+    return await create(duplicated(original, seed, request.title), seed, work, looked=True)
+
+
+async def _found(uid: str, work: Work) -> CompositionSaved:
+    document = await work.composer.read(uid)
+    await ownership.note(uid, document, work)
     await work.progress(1.0, "The composition is saved")
-    return _saved(uid, document, work, created=True)
+    return saved(uid, document, work, created=True)
 
 
 async def _get(request: GetComposition, work: Work) -> CompositionRead:
+    own = await ownership.check(request.uid, work)
     await work.progress(0.2, "Reading the composition")
     document = await work.composer.read(request.uid)
+    if own:
+        await ownership.note(request.uid, document, work)
     await work.progress(1.0, "The composition is read")
     return CompositionRead(
         uid=request.uid,
-        url=_url(request.uid, work),
+        url=url(request.uid, work),
         title=document.title,
         version=version_of(document),
         document=document.to_json(),
@@ -77,21 +118,35 @@ async def _get(request: GetComposition, work: Work) -> CompositionRead:
 
 
 async def _update(request: UpdateComposition, work: Work) -> CompositionSaved:
-    await work.progress(0.2, "Reading the composition and saving the change")
-    document = await writes.update_once(
-        work.composer,
-        request.uid,
-        request.change,
-        writes.seed_of(work.tenant, work.idempotency_key),
-        expected_version=request.expected_version,
-        earlier_attempt=work.attempt > 1,
-        fence=work.fence,
-    )
-    await work.progress(1.0, "The change is saved")
-    return _saved(request.uid, document, work, created=False)
+    seed = writes.seed_of(work.tenant, work.idempotency_key)
+    edit = Change(request.change, seed, work.composer.settings.media_url)
+    return await change(request.uid, edit, work, request.expected_version)
+
+
+async def _restore(request: RestoreVersion, work: Work) -> CompositionSaved:
+    await ownership.check(request.uid, work)
+    await work.progress(0.1, "Reading the earlier version")
+    known = await work.composer.versions(request.uid)
+    wanted = next((entry for entry in known if entry.content_uid == request.version_uid), None)
+    if wanted is None:
+        raise VERSION_NOT_FOUND.error(version_uid=request.version_uid)
+    try:
+        version = await work.composer.read(request.version_uid)
+    except ComposerError as error:
+        if error.code is not COMPOSITION_NOT_FOUND:
+            raise
+        raise VERSION_NOT_FOUND.error(version_uid=request.version_uid) from None
+    if wanted is not known[0] and wanted.content_uid == request.uid:
+        # Read by this uid, Composer gives the newest content: nobody would notice that nothing is restored.
+        raise COMPOSER_CHANGED.error(
+            what="the list of versions (an earlier one has the uid of the composition itself)",
+            saved=NOTHING_CHANGED,
+        )
+    return await change(request.uid, Restoration(version), work, request.expected_version)
 
 
 async def _preview(request: PreviewComposition, work: Work) -> Preview:
+    await ownership.check(request.uid, work)
     await work.progress(0.1, "Reading the composition")
     document = await work.composer.read(request.uid)
     for remaining in reversed(range(PREVIEW_TRIES)):
@@ -117,14 +172,13 @@ async def _preview(request: PreviewComposition, work: Work) -> Preview:
         picture=picture,
         picture_width=look.width,
         picture_height=look.height,
+        picture_complete=look.height >= look.page_height,
     )
 
 
 async def _look(uid: str, document: Document, work: Work) -> editor.Look:
-    composer = work.composer
     await work.progress(0.3, "Waiting for a browser")
-    async with work.browsers.lease(editor.hosts(composer.settings)) as lease:
-        opened = editor.Editor(lease, composer.settings, composer.token, redact)
+    async with editor.opened(work.browsers, work.composer) as opened:
         await work.progress(0.4, "Logging in to Composer")
         await opened.log_in()
         await work.progress(0.6, "Opening the composition in the editor")
@@ -132,6 +186,7 @@ async def _look(uid: str, document: Document, work: Work) -> editor.Look:
 
 
 async def _versions(request: ListVersions, work: Work) -> Versions:
+    await ownership.check(request.uid, work)
     await work.progress(0.2, "Asking Composer for the versions")
     found = await work.composer.versions(request.uid)
     await work.progress(1.0, "The versions are listed")
@@ -146,19 +201,4 @@ async def _versions(request: ListVersions, work: Work) -> Versions:
             )
             for entry in found
         ],
-    )
-
-
-def _url(uid: str, work: Work) -> str:
-    return facts.editor_address(work.composer.settings.app_url, uid)
-
-
-def _saved(uid: str, document: Document, work: Work, *, created: bool) -> CompositionSaved:
-    return CompositionSaved(
-        uid=uid,
-        url=_url(uid, work),
-        title=document.title,
-        version=version_of(document),
-        widgets=len(document.structure),
-        created=created,
     )

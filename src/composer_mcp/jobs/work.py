@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Work:
 
     ``attempt`` counts from 1; above 1 an earlier attempt may have had outside effects.
     ``first_started_at`` is when attempt 1 began. ``inputs`` are the answers given so far to what the job
-    asked (see :class:`InputNeeded`), by the same keys.
+    asked (see :class:`InputNeeded`), by the same keys. ``unowned`` says whether a composition that nobody
+    owns, such as one made by hand, may be used by whoever has its uid.
     """
 
     job_id: UUID
@@ -62,4 +63,5 @@ class Work:
     browsers: BrowserPool
     artifacts: ArtifactStore
     compositions: CompositionRegistry
+    unowned: Literal["allow", "refuse"] = "allow"
     inputs: dict[str, Any] = field(default_factory=dict)

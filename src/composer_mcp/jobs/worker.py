@@ -48,7 +48,8 @@ async def serve(settings: Settings, credentials: Credentials) -> None:
         ComposerApi(settings.composer, token, project_key) as composer,
     ):
         artifacts = ArtifactStore.open(settings.object_store, credentials)
-        await run(settings, credentials, handlers.run, Resources(composer, browsers, artifacts))
+        resources = Resources(composer, browsers, artifacts, settings.compositions.unowned)
+        await run(settings, credentials, handlers.run, resources)
 
 
 async def run(settings: Settings, credentials: Credentials, handle: Handle, resources: Resources) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
 )
@@ -35,6 +36,21 @@ JOB_WAIT_SECONDS = Histogram(
 COMPOSER_CALLS = Counter("composer_api_calls", "Tries of calls to Composer, by outcome", ["call", "outcome"])
 COMPOSER_SECONDS = Histogram(
     "composer_api_call_seconds", "Time of one try of a call to Composer", ["call"], buckets=SECONDS
+)
+BREAKER_OPEN = Gauge(
+    "composer_breaker_open",
+    "Processes that leave Composer alone because it fails",
+    ["breaker"],
+    multiprocess_mode="livesum",
+)
+BREAKER_CHANGES = Counter(
+    "composer_breaker_changes", "Changes of state of circuit breakers", ["breaker", "state"]
+)
+BREAKER_REFUSED = Counter(
+    "composer_breaker_refused", "Calls not made because a circuit breaker was open", ["breaker"]
+)
+RETRIES_REFUSED = Counter(
+    "composer_retries_refused", "Repetitions not made because the process had used up its budget"
 )
 BROWSER_LAUNCHES = Counter("composer_browser_launches", "Starts of Chromium, by outcome", ["outcome"])
 BROWSER_LEASES = Counter("composer_browser_leases", "Browser contexts opened for jobs")

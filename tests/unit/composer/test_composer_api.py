@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from composer_mcp.composer.api import ComposerApi, WriteFailed
+from composer_mcp.composer.api import ComposerApi
+from composer_mcp.composer.meaning import WriteFailed
 from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.composer.writes import create_once, seed_of
-from composer_mcp.composition.document import compose
+from composer_mcp.composition.compose import compose
+from composer_mcp.composition.document import Document
 from composer_mcp.composition.lesson import Lesson
 from composer_mcp.errors import ComposerError
+from composer_mcp.observability import logs
 
 pytestmark = pytest.mark.anyio
 DOCUMENT = compose(
@@ -34,7 +40,18 @@ def api(answer: Answer, **changes: Any) -> ComposerApi:
         "settle_seconds": 0,
     }
     settings = ComposerSettings(**values | changes)
-    return ComposerApi(settings, SecretStr("tok-en"), SecretStr("key"), httpx.MockTransport(answer))
+    return ComposerApi(settings, SecretStr("tok-en"), SecretStr("key"), httpx.MockTransport(unread(answer)))
+
+
+def unread(answer: Answer) -> Answer:
+    """Answers as they come from a network: not read yet, packed if they say so."""
+
+    def give(request: httpx.Request) -> httpx.Response:
+        response = answer(request)
+        stream = httpx.ByteStream(response.content) if response.is_stream_consumed else response.stream
+        return httpx.Response(response.status_code, headers=response.headers, stream=stream)
+
+    return give
 
 
 async def fence() -> None:
@@ -75,10 +92,8 @@ async def test_a_read_of_unknown_form_is_reported_as_a_change_of_composer(text: 
     assert raised.value.code.code == "composer_changed"
 
 
-@pytest.mark.parametrize(
-    ("status", "code"), [(400, "composer_refused"), (413, "composer_refused"), (302, "composer_refused")]
-)
-async def test_a_refusal_is_not_repeated(status: int, code: str) -> None:
+@pytest.mark.parametrize("status", [400, 413])
+async def test_a_refusal_is_not_repeated(status: int) -> None:
     calls = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -114,7 +129,7 @@ async def test_a_write_has_the_headers_and_the_part_that_composer_wants() -> Non
         return httpx.Response(200, json={"uid": "u", "success": True, "document": {}})
 
     async with api(answer) as client:
-        assert await client.create(DOCUMENT, fence) == "u"
+        assert (await client.create(DOCUMENT, fence)).uid == "u"
         await client.replace("u", DOCUMENT, fence)
     create, replace = seen
     assert create.url == "https://api.digitalpages.com.br/storage/v1.0/upload/connector/uid/c"
@@ -133,11 +148,120 @@ async def test_half_a_character_of_somebody_elses_text_is_written_back_as_it_was
         seen.append(request)
         return httpx.Response(200, json={"uid": "u", "success": True})
 
-    document = DOCUMENT.model_copy(deep=True)
-    document.metadata.title = "\ud83d"
+    raw = DOCUMENT.to_json()
+    raw["metadata"]["title"] = "\ud83d"
+    document = Document.from_json(raw)
     async with api(answer) as client:
         await client.replace("u", document, fence)
     assert b'"title":"\\ud83d"' in seen[0].content
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://evil.example/?access_token=tok-en", "sent on to evil.example"),
+        ("/storage/v2.0/content", "sent on to the same host"),
+        ("https://[", "sent on to an address that makes no sense"),
+        (None, "sent on to the same host"),
+    ],
+)
+async def test_a_redirect_is_not_followed_and_names_no_more_than_the_host(
+    location: str | None, shown: str
+) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(302, headers={} if location is None else {"Location": location})
+
+    async with api(answer) as client:
+        for attempt in (client.read("u"), client.create(DOCUMENT, fence)):
+            with pytest.raises(ComposerError) as raised:
+                await attempt
+            assert raised.value.code.code == "composer_changed"
+            assert shown in raised.value.sentence
+            assert "tok-en" not in str(raised.value.as_dict())
+    assert asked == ["api.digitalpages.com.br"] * 2
+
+
+async def test_what_is_said_of_a_save_cannot_put_it_in_doubt() -> None:
+    async with api(always(200, {"uid": "u", "success": True, "document": {"content_uid": 7}})) as client:
+        assert (await client.create(DOCUMENT, fence)).uid == "u"
+
+
+async def test_an_answer_that_quotes_our_token_is_told_without_it() -> None:
+    logs.hide("a-token-of-ours-that-is-long-enough")
+    answer = always(400, text="bad token: a-token-of-ours-that-is-long-enough")
+    async with api(answer) as client:
+        with pytest.raises(ComposerError) as raised:
+            await client.versions("u")
+    assert "bad token" in raised.value.sentence
+    assert "long-enough" not in str(raised.value.as_dict())
+
+
+def endless(piece: bytes, **headers: str) -> Answer:
+    """An answer that does not end by itself."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield piece
+            await anyio.lowlevel.checkpoint()
+
+    return lambda _: httpx.Response(200, headers=headers, content=pieces())
+
+
+BOMB = gzip.compress(b"0" * 20_000_000)
+LIMITED = [
+    (endless(b" " * 4096), "an answer of more than 5000 bytes"),
+    (
+        lambda _: httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(BOMB)),
+        "an answer of more than 5000 bytes",
+    ),
+    (
+        lambda _: httpx.Response(
+            200, headers={"Content-Encoding": "br"}, stream=httpx.ByteStream(b"\x0b\x02\x80{}\x03")
+        ),
+        "an answer that is packed in an unknown way",
+    ),
+    (
+        lambda _: httpx.Response(
+            200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip")
+        ),
+        "an answer that cannot be unpacked",
+    ),
+    (
+        lambda _: httpx.Response(
+            200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(gzip.compress(b"{}")[:-6])
+        ),
+        "an answer that cannot be unpacked",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "told"), LIMITED)
+async def test_an_answer_without_measure_is_given_up_and_told(answer: Answer, told: str) -> None:
+    async with api(answer, answer_limit_bytes=5000) as client:
+        with pytest.raises(ComposerError) as raised:
+            await client.read("u")
+        assert raised.value.code.code == "composer_changed"
+        assert told in raised.value.sentence
+        with pytest.raises(WriteFailed) as failed:
+            await client.create(DOCUMENT, fence)
+        assert failed.value.uncertain and failed.value.reason == told
+
+
+async def test_a_packed_answer_is_read() -> None:
+    packed = gzip.compress(json.dumps(DOCUMENT.to_json()).encode())
+    headers = {"Content-Encoding": "gzip"}
+    async with api(lambda _: httpx.Response(200, headers=headers, stream=httpx.ByteStream(packed))) as client:
+        assert (await client.read("u")).to_json() == DOCUMENT.to_json()
+
+
+async def test_an_answer_that_trickles_is_ended_by_the_limit_of_time() -> None:
+    async with api(endless(b""), request_timeout_seconds=0.1, attempts=1) as client:
+        with pytest.raises(ComposerError) as raised:
+            await client.read("u")
+    assert "no answer in time" in raised.value.sentence
 
 
 async def create_after_an_earlier_attempt(client: ComposerApi) -> str:

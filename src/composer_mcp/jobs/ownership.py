@@ -1,0 +1,52 @@
+"""Whose composition it is: asked before anything goes to Composer, noted after anything was done.
+
+Composer keeps the compositions of all tenants in one project and knows nothing of tenants. What is another
+tenant's does not exist, word for word.
+"""
+
+from __future__ import annotations
+
+from composer_mcp.composition import html, widgets
+from composer_mcp.composition.document import Document
+from composer_mcp.errors import COMPOSITION_NOT_FOUND
+from composer_mcp.jobs.work import Work
+
+
+async def check(uid: str, work: Work) -> bool:
+    """Return whether the composition is the tenant's already; nobody's may be used, too, if so configured.
+
+    Raises:
+        composition_not_found: it is another tenant's, or nobody's and those are refused.
+        store_unavailable.
+    """
+    owner = await work.compositions.owner(uid)
+    if owner == work.tenant:
+        return True
+    if owner is not None or work.unowned == "refuse":
+        raise COMPOSITION_NOT_FOUND.error()
+    return False
+
+
+async def note(uid: str, document: Document, work: Work) -> None:
+    """Note what a composition is like now; one that was nobody's is the tenant's from now on.
+
+    Raises:
+        composition_not_found: it has become another tenant's since it was checked.
+        store_unavailable.
+    """
+    await work.compositions.record(
+        work.tenant,
+        uid,
+        title=document.title,
+        description=document.description,
+        author=author_of(document),
+        tags=document.tags,
+    )
+
+
+def author_of(document: Document) -> str:
+    """Return the name in the first heading, as it reads on the page."""
+    for widget in document.structure:
+        if isinstance(widget, widgets.Head):
+            return html.first_words(widget.author_name)
+    return ""

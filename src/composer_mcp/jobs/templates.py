@@ -1,0 +1,167 @@
+"""Templates of two sources: lessons that come with this server, and elements kept in Composer's project.
+
+What is stored as an element template is not confirmed by captured data: a widget, a list of widgets, or an
+object with a ``structure`` of widgets are understood. Only what the project's search lists as a template is
+read as one; otherwise anybody's composition could be read by its uid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from composer_mcp.composer import facts, writes
+from composer_mcp.composer.edits import Insertion
+from composer_mcp.composer.meaning import NOTHING_CHANGED, Described
+from composer_mcp.composition import copies
+from composer_mcp.composition.compose import compose
+from composer_mcp.composition.elements import Heading
+from composer_mcp.composition.json_values import TooMuch, measure
+from composer_mcp.composition.lesson import Lesson
+from composer_mcp.errors import COMPOSER_CHANGED, NOTHING_TO_COPY, TEMPLATE_NOT_FOUND, ComposerError
+from composer_mcp.jobs.requests import (
+    ApplyTemplate,
+    CompositionSaved,
+    GetTemplate,
+    ListTemplates,
+    Template,
+    Templates,
+    TemplateSummary,
+)
+from composer_mcp.jobs.saving import change, create
+from composer_mcp.jobs.work import Work
+
+ELEMENT = "element:"
+#: Bounds of what one list holds and of what one template may be.
+MAX_LISTED = 200
+MAX_WIDGETS = 100
+MAX_DEPTH = 100
+MAX_PARTS = 100_000
+#: Searches at a time; one per type of widget.
+SEARCHES = 4
+
+
+async def listed(request: ListTemplates, work: Work) -> Templates:
+    """List all templates; those that Composer cannot list now are told as a problem."""
+    await work.progress(0.2, "Asking Composer for its templates")
+    found, failures = await _elements(work)
+    problems = _told(failures)
+    if len(found) > MAX_LISTED:
+        problems.append(f"The project has {len(found)} templates; the newest {MAX_LISTED} are listed.")
+    await work.progress(1.0, "The templates are listed")
+    newest = sorted(found.values(), key=lambda each: each[1].saved_at, reverse=True)
+    return Templates(
+        templates=[_summary(widget, entry) for widget, entry in newest[:MAX_LISTED]], problems=problems
+    )
+
+
+async def read(request: GetTemplate, work: Work) -> Template:
+    """Return one template with its content.
+
+    Raises:
+        template_not_found, composer_changed, composer_unavailable.
+    """
+    await work.progress(0.2, "Reading the template")
+    template = await _element(request.template_id, work)
+    await work.progress(1.0, "The template is read")
+    return template
+
+
+async def apply(request: ApplyTemplate, work: Work) -> CompositionSaved:
+    """Put a template's widgets into a composition, or make a new one of them.
+
+    Raises:
+        template_not_found, nothing_to_copy, and what saving raises.
+    """
+    await work.progress(0.1, "Reading the template")
+    template = await _element(request.template_id, work)
+    widgets = template.widgets or []
+    if not widgets:
+        raise NOTHING_TO_COPY.error(what=f"The template {request.template_id}")
+    seed = writes.seed_of(work.tenant, work.idempotency_key)
+    if request.uid is not None:
+        insertion = Insertion(widgets, seed, request.position)
+        return await change(request.uid, insertion, work, request.expected_version)
+    title = request.title or template.name
+    heading = Heading(title=title, author_name=request.author)
+    lesson = Lesson(title=title, author=request.author, elements=[heading])
+    begun = compose(lesson, seed, work.composer.settings.media_url)
+    # The heading has the first id of the seed, so the others are derived from one that follows from it.
+    return await create(copies.inserted(begun, widgets, uuid.uuid5(seed, "template")), seed, work)
+
+
+async def _elements(work: Work) -> tuple[dict[str, tuple[str, Described]], dict[str, ComposerError]]:
+    """Return the project's element templates by uid, each with its widget's type, and failures by type."""
+    found: dict[str, tuple[str, Described]] = {}
+    failures: dict[str, ComposerError] = {}
+    limit = asyncio.Semaphore(SEARCHES)
+
+    async def search(widget: str) -> None:
+        try:
+            async with limit:
+                entries, _ = await work.composer.search(facts.template_type(widget))
+        except ComposerError as error:
+            failures[widget] = error
+        else:
+            found.update({entry.content_uid: (widget, entry) for entry in entries})
+
+    async with asyncio.TaskGroup() as group:
+        for widget in facts.TEMPLATE_WIDGETS:
+            group.create_task(search(widget))
+    return found, failures
+
+
+def _told(failures: dict[str, ComposerError]) -> list[str]:
+    by_sentence: dict[str, list[str]] = {}
+    for widget, error in sorted(failures.items()):
+        by_sentence.setdefault(error.sentence, []).append(widget)
+    return [
+        f"Templates for {', '.join(types)} could not be listed: {sentence}"
+        for sentence, types in by_sentence.items()
+    ]
+
+
+def _summary(widget: str, entry: Described) -> TemplateSummary:
+    made = "" if entry.last_modified is None else f" ({entry.last_modified:%Y-%m-%d %H:%M})"
+    return TemplateSummary(
+        template_id=ELEMENT + entry.content_uid,
+        name=(entry.name or f"{widget}{made}")[:200],
+        widget_types=[widget],
+    )
+
+
+async def _element(template_id: str, work: Work) -> Template:
+    uid = template_id.removeprefix(ELEMENT)
+    if uid == template_id:
+        raise TEMPLATE_NOT_FOUND.error(template_id=template_id)
+    known, failures = await _elements(work)
+    if uid not in known:
+        for error in failures.values():
+            # It may be among those that could not be listed: nobody knows that there is none.
+            raise error
+        raise TEMPLATE_NOT_FOUND.error(template_id=template_id)
+    widget, entry = known[uid]
+    summary = _summary(widget, entry)
+    return Template(
+        template_id=template_id, name=summary.name, widgets=_widgets(await work.composer.content(uid))
+    )
+
+
+def _widgets(content: Any) -> list[dict[str, Any]]:
+    """Return the widgets of an element template.
+
+    Raises:
+        composer_changed: it has none of the forms that are understood.
+    """
+    try:
+        measure(content, MAX_DEPTH, MAX_PARTS)
+    except TooMuch as problem:
+        raise COMPOSER_CHANGED.error(what=f"a template ({problem})", saved=NOTHING_CHANGED) from None
+    if isinstance(content, dict) and isinstance(content.get("structure"), list):
+        content = content["structure"]
+    found = content if isinstance(content, list) else [content]
+    good = all(isinstance(widget, dict) and isinstance(widget.get("type"), str) for widget in found)
+    if not good or len(found) > MAX_WIDGETS:
+        raise COMPOSER_CHANGED.error(what="a template", saved=NOTHING_CHANGED)
+    return found
