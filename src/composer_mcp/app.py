@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from composer_mcp.security.tokens import TokenVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mcp.server import MCPServer
     from starlette.types import ASGIApp
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 #: Of clients before 2026, where there are sessions; each costs memory until it ends or is idle for long.
 SESSION_LIMIT = 1000
+DRAIN_LOOK_SECONDS = 0.5
 
 
 def create(
@@ -57,7 +60,7 @@ def create(
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
-        async with behind.open() as services:
+        async with behind.open() as services, _draining(settings.web.drain_file, services.stopping):
             try:
                 yield services
             finally:
@@ -86,6 +89,26 @@ def create(
         methods=SESSION_METHODS if settings.web.sessions else METHODS,
     )
     return AccessLog(gate, require_tls=require_tls)
+
+
+@contextlib.asynccontextmanager
+async def _draining(drain_file: Path | None, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Have ``stopping`` set while the drain file exists: open streams would keep the process from stopping."""
+
+    async def look() -> None:
+        while True:
+            if drain_file is not None and drain_file.exists():
+                stopping.set()
+            else:
+                stopping.clear()
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        stopping.set()
 
 
 class _State:
