@@ -27,11 +27,22 @@ async def check(uid: str, work: Work) -> bool:
     return False
 
 
-async def note(uid: str, document: Document, work: Work) -> None:
-    """Note what a composition is like now; one that was nobody's is the tenant's from now on.
+async def claim(uid: str, document: Document, work: Work) -> None:
+    """Make nobody's composition the tenant's, before anything is written to it.
 
     Raises:
         composition_not_found: it has become another tenant's since it was checked.
+        store_unavailable.
+    """
+    await note(uid, document, work)
+    if await work.compositions.owner(uid) != work.tenant:
+        raise COMPOSITION_NOT_FOUND.error()
+
+
+async def note(uid: str, document: Document, work: Work) -> None:
+    """Note what a composition is like now; its owner stays who it was, nobody's becomes the tenant's.
+
+    Raises:
         store_unavailable.
     """
     await work.compositions.record(

@@ -47,7 +47,7 @@ async def change(uid: str, edit: Edit, work: Work, expected_version: str | None)
 
     async def claim(base: Document) -> None:
         # Two tenants who write to nobody's composition at once: only one of them gets as far as writing.
-        await ownership.note(uid, base, work)
+        await ownership.claim(uid, base, work)
 
     updated = await writes.update_once(
         work.composer,

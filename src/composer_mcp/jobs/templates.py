@@ -20,6 +20,7 @@ from composer_mcp.composition.elements import Heading
 from composer_mcp.composition.json_values import TooMuch, measure
 from composer_mcp.composition.lesson import Lesson
 from composer_mcp.errors import COMPOSER_CHANGED, NOTHING_TO_COPY, TEMPLATE_NOT_FOUND, ComposerError
+from composer_mcp.jobs import ownership
 from composer_mcp.jobs.requests import (
     ApplyTemplate,
     CompositionSaved,
@@ -72,8 +73,10 @@ async def apply(request: ApplyTemplate, work: Work) -> CompositionSaved:
     """Put a template's widgets into a composition, or make a new one of them.
 
     Raises:
-        template_not_found, nothing_to_copy, and what saving raises.
+        composition_not_found, template_not_found, nothing_to_copy, and what saving raises.
     """
+    if request.uid is not None:
+        await ownership.check(request.uid, work)
     await work.progress(0.1, "Reading the template")
     template = await _element(request.template_id, work)
     widgets = template.widgets or []
