@@ -1,11 +1,12 @@
 """What a configuration without ``[database]`` leaves out has its place on this machine: which, is said here.
 
-Pure functions on the values of the configuration, before ``settings`` checks them.
+These functions complete the values of the configuration before ``settings`` checks them.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,16 @@ from urllib.parse import urlsplit
 #: Names the issuer that a server running alone is for itself, and what its tokens are for.
 LOCAL_ISSUER = "urn:composer-mcp:local"
 PORT = 8101
+#: The first that is installed: Debian's, the smaller one before the complete one, then what others have.
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
 
 
 def filled(values: dict[str, Any]) -> dict[str, Any]:
@@ -27,12 +38,17 @@ def filled(values: dict[str, Any]) -> dict[str, Any]:
         "object_store": {"url": f"file://{folder}/artifacts"},
         "issuers": [local_issuer(folder)],
         "web": {},
+        "browser": {},
     }
     all_values = here | values | {"state_directory": folder}
     web = all_values["web"]
     if isinstance(web, dict) and "workers" not in web:
         # One process answers all calls, so clients of the older protocol can have sessions.
         all_values["web"] = {"workers": 1, "sessions": True} | web
+    browser = all_values["browser"]
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if isinstance(browser, dict) and "executable" not in browser and found is not None:
+        all_values["browser"] = {"executable": found} | browser
     return all_values
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -16,9 +18,12 @@ import jwt
 
 from composer_mcp.errors import ComposerError
 from composer_mcp.security.keys import IssuerKeys
+from composer_mcp.security.local_issuer import LocalIssuer
 from composer_mcp.settings import ConfigurationError
+from composer_mcp.state import InUse, StateDirectory
 from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.sqlite import Sqlite
 
 if TYPE_CHECKING:
     from composer_mcp.settings import Credentials, IssuerSettings, Settings
@@ -55,15 +60,20 @@ Check = Callable[[], Awaitable[str]]
 
 async def run(settings: Settings, credentials: Credentials) -> list[Finding]:
     """Run all checks, one after another, each with a limit."""
-    checks: dict[str, Check] = {
-        "database": lambda: _database(settings, credentials),
-        "object store": lambda: _object_store(settings, credentials),
-    }
+    checks: dict[str, Check] = {}
+    if settings.alone:
+        checks["state directory"] = lambda: _state_directory(settings)
+    else:
+        checks["database"] = lambda: _database(settings, credentials)
+    checks["object store"] = lambda: _object_store(settings, credentials)
     for issuer in settings.issuers:
         checks[f"issuer {issuer.issuer}"] = functools.partial(_issuer, issuer)
     checks["composer api"] = lambda: _composer_api(settings, credentials)
     checks["composer app"] = lambda: _composer_app(settings)
     checks["chromium"] = lambda: _chromium(settings)
+    if settings.alone:
+        # On a platform the worker's own start says so; here nothing starts it before the first job.
+        checks["browser"] = lambda: _browser(settings)
     return [await _one(name, check) for name, check in checks.items()]
 
 
@@ -85,6 +95,19 @@ async def _one(name: str, check: Check) -> Finding:
             "Check the address and the firewall.",
         )
     return Finding(name, ok, detail, remedy, round(time.monotonic() - began, 3))
+
+
+async def _state_directory(settings: Settings) -> str:
+    state = StateDirectory(settings.state)
+    state.prepare()
+    LocalIssuer(state.issuer)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(state.lock(patience_seconds=0))
+        except InUse as used:
+            return f"{state.path}, in use by {used.holder}"
+        async with Sqlite.open(state.database):
+            return f"{state.path}: can be written"
 
 
 async def _database(settings: Settings, credentials: Credentials) -> str:
@@ -158,7 +181,7 @@ async def _issuer(issuer: IssuerSettings) -> str:
     keys = IssuerKeys(issuer)
     try:
         found = await keys.fetch()
-    except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+    except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:
         raise Failed(
             f"{issuer.jwks_url}: {type(error).__name__}: {error}",
             "Check issuers.jwks_url, that the issuer runs, and that issuers.authority signed its "
@@ -214,7 +237,8 @@ async def _chromium(settings: Settings) -> str:
         )
     except OSError as error:
         raise Failed(
-            f"{executable} cannot be run: {error.strerror}", "Install chromium, or mend browser.executable."
+            f"{executable} cannot be run: {error.strerror}",
+            "Install chromium (on Debian: apt install chromium), or mend browser.executable.",
         ) from error
     out, err = await process.communicate()
     if process.returncode:
@@ -222,3 +246,17 @@ async def _chromium(settings: Settings) -> str:
             f"{executable} --version failed: {err.decode(errors='replace').strip()[:200]}", "Reinstall it."
         )
     return out.decode(errors="replace").strip()
+
+
+async def _browser(settings: Settings) -> str:
+    from composer_mcp.browser.pool import BrowserPool
+
+    began = time.monotonic()
+    try:
+        async with BrowserPool(settings.browser) as browsers, browsers.lease():
+            return f"starts and opens a page in {time.monotonic() - began:.1f} s"
+    except ComposerError as error:
+        remedy = "Run the executable by hand to see what it lacks."
+        if os.geteuid() == 0:
+            remedy = "Chromium's sandbox does not work for root: run this as an ordinary user."
+        raise Failed(error.sentence, remedy) from error

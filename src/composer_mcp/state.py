@@ -20,6 +20,18 @@ LOCK_PATIENCE_SECONDS = 3.0
 LOCK_POLL_SECONDS = 0.05
 
 
+class InUse(ConfigurationError):
+    """Another process, ``holder``, has the state directory."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        self.holder = holder
+        super().__init__(
+            f"the state directory {path} is in use by {holder}. Several clients can share one server: start "
+            "composer-mcp serve once and connect them to it. Or give this server a state_directory of its "
+            "own. Nothing was started."
+        )
+
+
 class StateDirectory:
     """A folder that only its owner may enter."""
 
@@ -58,25 +70,21 @@ class StateDirectory:
             )
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, patience_seconds: float = LOCK_PATIENCE_SECONDS) -> Iterator[None]:
         """Keep every other process away; the system lets go when this process ends, however it ends.
 
         Raises:
-            ConfigurationError: another process has it.
+            InUse: another process has it.
+            ConfigurationError: it cannot be used.
         """
         self.prepare()
         # Opened for appending: whoever does not get the lock must not erase who has it.
         with (self.path / "lock").open("a+", encoding="utf-8") as file:
-            give_up = time.monotonic() + LOCK_PATIENCE_SECONDS
+            give_up = time.monotonic() + patience_seconds
             while not _locked(file.fileno()):
                 if time.monotonic() > give_up:
                     file.seek(0)
-                    holder = file.read(200).strip() or "another process"
-                    raise ConfigurationError(
-                        f"the state directory {self.path} is in use by {holder}. Several clients can share "
-                        "one server: start composer-mcp serve once and connect them to it. Or give this "
-                        "server a state_directory of its own. Nothing was started."
-                    )
+                    raise InUse(self.path, file.read(200).strip() or "another process")
                 time.sleep(LOCK_POLL_SECONDS)
             file.truncate(0)
             file.write(f"process {os.getpid()}\n")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from composer_mcp import state
 from composer_mcp.settings import ConfigurationError
-from composer_mcp.state import StateDirectory
+from composer_mcp.state import InUse, StateDirectory
 
 HOLDS = """
 import sys
@@ -33,10 +32,7 @@ def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
-def test_a_second_process_is_told_who_has_it_and_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(state, "LOCK_PATIENCE_SECONDS", 0.1)
+def test_a_second_process_is_told_who_has_it_and_what_to_do(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -44,8 +40,8 @@ def test_a_second_process_is_told_who_has_it_and_what_to_do(
         assert holder.stdout is not None and holder.stdin is not None
         assert holder.stdout.readline() == b"held\n"
         for _ in range(2):
-            with pytest.raises(ConfigurationError, match=f"process {holder.pid}.*composer-mcp serve"):
-                StateDirectory(tmp_path).lock().__enter__()
+            with pytest.raises(InUse, match=f"process {holder.pid}.*composer-mcp serve"):
+                StateDirectory(tmp_path).lock(patience_seconds=0.1).__enter__()
         holder.kill()
     with StateDirectory(tmp_path).lock():
         assert (tmp_path / "lock").read_text() == f"process {os.getpid()}\n"
