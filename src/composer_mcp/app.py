@@ -24,7 +24,6 @@ from composer_mcp.security.tokens import TokenVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from mcp.server import MCPServer
     from starlette.types import ASGIApp
@@ -60,7 +59,7 @@ def create(
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
-        async with behind.open() as services, _draining(settings.web.drain_file, services.stopping):
+        async with behind.open() as services, _draining(state.draining, services.stopping):
             try:
                 yield services
             finally:
@@ -92,12 +91,12 @@ def create(
 
 
 @contextlib.asynccontextmanager
-async def _draining(drain_file: Path | None, stopping: asyncio.Event) -> AsyncIterator[None]:
-    """Have ``stopping`` set while the drain file exists: open streams would keep the process from stopping."""
+async def _draining(told: Callable[[], bool], stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Have ``stopping`` set while the process is drained: open streams would keep it from stopping."""
 
     async def look() -> None:
         while True:
-            if drain_file is not None and drain_file.exists():
+            if told():
                 stopping.set()
             else:
                 stopping.clear()
@@ -118,6 +117,11 @@ class _State:
         self._settings = settings
         self._backend = backend
 
+    def draining(self) -> bool:
+        """Whether the operator has taken this process out of service."""
+        drain_file = self._settings.web.drain_file
+        return drain_file is not None and drain_file.exists()
+
     async def live(self, _request: Request) -> Response:
         """Say that the process answers, whatever else is wrong."""
         return JSONResponse({"live": True, "version": composer_mcp.__version__})
@@ -125,9 +129,8 @@ class _State:
     async def ready(self, _request: Request) -> Response:
         """Say whether calls can be served now, and if not, why."""
         reasons = []
-        drain_file = self._settings.web.drain_file
-        if drain_file is not None and drain_file.exists():
-            reasons.append(f"draining: {drain_file} exists")
+        if self.draining():
+            reasons.append(f"draining: {self._settings.web.drain_file} exists")
         reason = await self._backend.problem()
         if reason is not None:
             reasons.append(reason)
