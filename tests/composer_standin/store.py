@@ -57,7 +57,11 @@ class Composition:
     def title(self) -> str:
         """Title of the newest version; templates have none."""
         content = json.loads(self.versions[-1].content)
-        return str(content["metadata"].get("title")) if "metadata" in content else ""
+        return (
+            str(content["metadata"].get("title"))
+            if isinstance(content, dict) and "metadata" in content
+            else ""
+        )
 
     def described(self, version: Version) -> dict[str, Any]:
         """Return the description of a version that Composer gives after a save."""

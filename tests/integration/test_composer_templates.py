@@ -104,6 +104,52 @@ async def test_an_empty_template_is_told(bench: Bench, standin: Standin) -> None
         assert await code_of(request, bench.without_browser(api)) == "nothing_to_copy"
 
 
+@pytest.mark.parametrize(("language", "said"), [("pt_BR", "Revisão"), ("en", "Review")])
+async def test_a_lesson_template_is_listed_read_filled_in_and_made(
+    bench: Bench, standin: Standin, title: str, language: Any, said: str
+) -> None:
+    async with standin.api() as api:
+        work = bench.without_browser(api)
+        listed = await handlers.run(ListTemplates(language=language), work)
+        assert isinstance(listed, Templates)
+        (entry,) = [each for each in listed.templates if each.template_id == "lesson:review"]
+        assert entry.name == said and "quiz" in entry.widget_types
+        read = await handlers.run(GetTemplate(template_id="lesson:review", language=language), work)
+        assert isinstance(read, Template) and read.lesson is not None
+        topic = read.placeholders[0]
+        request = ApplyTemplate(
+            template_id="lesson:review", language=language, author="Ana Lima", values={topic: title}
+        )
+        made = await save(request, work)
+        assert await save(request, next_attempt(work)) == made
+        document = await api.read(made.uid)
+    assert document.title == f"{said}: {title}"
+    assert len(standin.compositions(document.title)) == 1
+    assert (await bench.compositions.search(work.tenant, text=f"{title} ana lima"))[0].uid == made.uid
+
+
+async def test_a_lesson_template_is_put_into_a_composition(
+    bench: Bench, standin: Standin, title: str
+) -> None:
+    async with standin.api() as api:
+        work = bench.without_browser(api)
+        made = await create(work, title)
+        request = ApplyTemplate(template_id="lesson:review", uid=made.uid, position=0)
+        saved = await save(request, again(work))
+        document = await api.read(made.uid)
+    assert saved.widgets > made.widgets and document.title == title
+    assert document.widget_ids[-3:] and len(set(document.widget_ids)) == saved.widgets
+
+
+async def test_an_unknown_lesson_template_is_told(bench: Bench, standin: Standin) -> None:
+    async with standin.api() as api:
+        work = bench.without_browser(api)
+        before = standin.requests()
+        for template_id in ("lesson:nothing", "lesson:", "lesson:../review", "review"):
+            assert await code_of(GetTemplate(template_id=template_id), work) == "template_not_found"
+        assert standin.requests() == before
+
+
 async def test_when_the_search_fails_the_rest_is_listed_and_the_failure_told(
     bench: Bench, standin: Standin
 ) -> None:

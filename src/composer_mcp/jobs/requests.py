@@ -100,7 +100,8 @@ class ApplyTemplate(Request):
     """Put a template's elements into the composition ``uid``, or without it make a new one of them.
 
     ``position`` (0 is the top, None the end) and ``expected_version`` matter only with ``uid``.
-    ``title`` and ``author`` matter only without; a new composition needs a title.
+    ``title`` and ``author`` matter only without it, and replace those of the template. ``values`` fill the
+    placeholders of a lesson template; the others stay in brackets, for the teacher.
     """
 
     kind: Literal["apply_template"] = "apply_template"
@@ -111,6 +112,7 @@ class ApplyTemplate(Request):
     expected_version: str | None = None
     title: str | None = None
     author: str | None = None
+    values: dict[str, str] = Field(default_factory=dict, max_length=200)
 
 
 class CheckConnection(Request):
@@ -222,6 +224,9 @@ class Template(BaseModel):
     description: str = ""
     lesson: dict[str, object] | None = Field(
         default=None, description="a lesson template: fill it in and give it to create_composition"
+    )
+    placeholders: list[str] = Field(
+        default_factory=list, description="what stands in [brackets] in the lesson, to be filled in"
     )
     widgets: list[dict[str, object]] | None = Field(
         default=None, description="an element template: the widgets as Composer keeps them"

@@ -14,8 +14,10 @@ from typing import Any
 from composer_mcp.composer import facts, writes
 from composer_mcp.composer.edits import Insertion
 from composer_mcp.composer.meaning import NOTHING_CHANGED, Described
-from composer_mcp.composition import copies
+from composer_mcp.composition import building, copies
+from composer_mcp.composition import templates as shipped
 from composer_mcp.composition.compose import compose
+from composer_mcp.composition.document import derived_id
 from composer_mcp.composition.elements import Heading
 from composer_mcp.composition.json_values import TooMuch, measure
 from composer_mcp.composition.lesson import Lesson
@@ -33,6 +35,7 @@ from composer_mcp.jobs.requests import (
 from composer_mcp.jobs.saving import change, create
 from composer_mcp.jobs.work import Work
 
+LESSON = "lesson:"
 ELEMENT = "element:"
 #: Bounds of what one list holds and of what one template may be.
 MAX_LISTED = 200
@@ -51,10 +54,18 @@ async def listed(request: ListTemplates, work: Work) -> Templates:
     if len(found) > MAX_LISTED:
         problems.append(f"The project has {len(found)} templates; the newest {MAX_LISTED} are listed.")
     await work.progress(1.0, "The templates are listed")
+    lessons = [
+        TemplateSummary(
+            template_id=LESSON + each.name,
+            name=each.title,
+            description=each.description,
+            widget_types=each.element_types,
+        )
+        for each in shipped.templates(request.language)
+    ]
     newest = sorted(found.values(), key=lambda each: each[1].saved_at, reverse=True)
-    return Templates(
-        templates=[_summary(widget, entry) for widget, entry in newest[:MAX_LISTED]], problems=problems
-    )
+    elements = [_summary(widget, entry) for widget, entry in newest[:MAX_LISTED]]
+    return Templates(templates=lessons + elements, problems=problems)
 
 
 async def read(request: GetTemplate, work: Work) -> Template:
@@ -64,34 +75,69 @@ async def read(request: GetTemplate, work: Work) -> Template:
         template_not_found, composer_changed, composer_unavailable.
     """
     await work.progress(0.2, "Reading the template")
-    template = await _element(request.template_id, work)
+    if request.template_id.startswith(ELEMENT):
+        found = await _element(request.template_id, work)
+    else:
+        lesson = _lesson(request.template_id, request.language)
+        found = Template(
+            template_id=request.template_id,
+            name=lesson.title,
+            description=lesson.description,
+            lesson=lesson.lesson,
+            placeholders=lesson.placeholders,
+        )
     await work.progress(1.0, "The template is read")
-    return template
+    return found
 
 
 async def apply(request: ApplyTemplate, work: Work) -> CompositionSaved:
     """Put a template's widgets into a composition, or make a new one of them.
 
     Raises:
-        composition_not_found, template_not_found, nothing_to_copy, and what saving raises.
+        composition_not_found, template_not_found, nothing_to_copy, invalid_lesson, and what saving raises.
     """
     if request.uid is not None:
         await ownership.check(request.uid, work)
     await work.progress(0.1, "Reading the template")
-    template = await _element(request.template_id, work)
-    widgets = template.widgets or []
-    if not widgets:
-        raise NOTHING_TO_COPY.error(what=f"The template {request.template_id}")
     seed = writes.seed_of(work.tenant, work.idempotency_key)
+    media = work.composer.settings.media_url
+    is_element = request.template_id.startswith(ELEMENT)
+    if is_element:
+        template = await _element(request.template_id, work)
+        widgets = template.widgets or []
+        if not widgets:
+            raise NOTHING_TO_COPY.error(what=f"The template {request.template_id}")
+        lesson = Lesson(title=template.name, elements=[Heading(title=request.title or template.name)])
+    else:
+        lesson = shipped.filled(_lesson(request.template_id, request.language), request.values)
+        widgets = [
+            building.widget(element, derived_id(seed, number), media)
+            for number, element in enumerate(lesson.elements)
+        ]
     if request.uid is not None:
         insertion = Insertion(widgets, seed, request.position)
         return await change(request.uid, insertion, work, request.expected_version)
-    title = request.title or template.name
-    heading = Heading(title=title, author_name=request.author)
-    lesson = Lesson(title=title, author=request.author, elements=[heading])
-    begun = compose(lesson, seed, work.composer.settings.media_url)
-    # The heading has the first id of the seed, so the others are derived from one that follows from it.
-    return await create(copies.inserted(begun, widgets, uuid.uuid5(seed, "template")), seed, work)
+    document = compose(_named(lesson, request), seed, media)
+    if is_element:
+        # The heading has the first id of the seed; the others come from one that follows from it.
+        document = copies.inserted(document, widgets, uuid.uuid5(seed, "template"))
+    return await create(document, seed, work)
+
+
+def _lesson(template_id: str, language: str) -> shipped.LessonTemplate:
+    name = template_id.removeprefix(LESSON)
+    found = None if name == template_id else shipped.template(name, language)
+    if found is None:
+        raise TEMPLATE_NOT_FOUND.error(template_id=template_id)
+    return found
+
+
+def _named(lesson: Lesson, request: ApplyTemplate) -> Lesson:
+    if request.author and isinstance(lesson.elements[0], Heading):
+        heading = lesson.elements[0].model_copy(update={"author_name": request.author})
+        lesson = lesson.model_copy(update={"elements": [heading, *lesson.elements[1:]]})
+    given = {"title": request.title, "author": request.author}
+    return lesson.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 async def _elements(work: Work) -> tuple[dict[str, tuple[str, Described]], dict[str, ComposerError]]:
@@ -127,17 +173,16 @@ def _told(failures: dict[str, ComposerError]) -> list[str]:
 
 def _summary(widget: str, entry: Described) -> TemplateSummary:
     made = "" if entry.last_modified is None else f" ({entry.last_modified:%Y-%m-%d %H:%M})"
+    name = " ".join("".join(c if c.isprintable() else " " for c in entry.name or "").split())
     return TemplateSummary(
         template_id=ELEMENT + entry.content_uid,
-        name=(entry.name or f"{widget}{made}")[:200],
+        name=name[:200].rstrip() or f"{widget}{made}",
         widget_types=[widget],
     )
 
 
 async def _element(template_id: str, work: Work) -> Template:
     uid = template_id.removeprefix(ELEMENT)
-    if uid == template_id:
-        raise TEMPLATE_NOT_FOUND.error(template_id=template_id)
     known, failures = await _elements(work)
     if uid not in known:
         for error in failures.values():
