@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import anyio
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from composer_mcp.store.compositions import CompositionRegistry
 from composer_mcp.store.listener import Listener
 from composer_mcp.store.postgres_compositions import PostgresCompositions
+from composer_mcp.store.sqlite import Sqlite
+from composer_mcp.store.sqlite_compositions import SqliteCompositions
 
 from .support.installation import Platform
 from .test_jobs_in_trouble import pool_of
@@ -34,8 +37,18 @@ async def postgres_registry(platform: Platform) -> AsyncIterator[CompositionRegi
             yield registry
 
 
-@pytest.fixture(params=["postgresql"])
+@pytest.fixture
+async def sqlite_registry(tmp_path: Path) -> AsyncIterator[CompositionRegistry]:
+    async with Sqlite.open(tmp_path / "composer.sqlite3") as database:
+        yield SqliteCompositions(database)
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
 def open_registry(request: pytest.FixtureRequest) -> Open:
+    if request.param == "sqlite":
+        # One process, one register: whoever opens it has the same.
+        registry = request.getfixturevalue("sqlite_registry")
+        return lambda: contextlib.nullcontext(registry)
     platform: Platform = request.getfixturevalue("standing")
     platform.sql("truncate composition")
     return lambda: postgres_registry(platform)
