@@ -243,6 +243,12 @@ UNKNOWN_TOOL = ErrorCode(
     sentence="There is no tool {tool}.",
     remedy="Use one of: {tools}.",
 )
+UNKNOWN_PROMPT = ErrorCode(
+    "unknown_prompt",
+    status=404,
+    sentence="There is no prompt {prompt}.",
+    remedy="Use one of: {prompts}.",
+)
 REQUEST_TOO_DEEP = ErrorCode(
     "request_too_deep",
     status=400,

@@ -114,6 +114,7 @@ async def _get(request: GetComposition, work: Work) -> CompositionRead:
         title=document.title,
         version=version_of(document),
         document=document.to_json(),
+        detail=request.detail,
     )
 
 

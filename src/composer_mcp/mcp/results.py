@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent
 from pydantic import BaseModel
@@ -11,10 +13,11 @@ from pydantic import BaseModel
 from composer_mcp.errors import ComposerError
 from composer_mcp.jobs.engine import JobRecord
 from composer_mcp.jobs.requests import Preview
+from composer_mcp.mcp import views
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability.access import correlation_id
 
-#: A larger picture is not sent along; its key is in the structured content.
+#: A larger picture is not sent along; it can be read as a resource.
 PICTURE_LIMIT_BYTES = 5 * 1024 * 1024
 
 
@@ -22,32 +25,61 @@ async def tool_result(record: JobRecord, services: Services) -> CallToolResult:
     """Return what the tool that submitted a job answers, now that it is finished."""
     try:
         result = record.outcome()
-        if isinstance(result, Preview):
-            return success(result, await _picture(result, services))
+        also = await _picture(result, services) if isinstance(result, Preview) else ()
     except ComposerError as error:
         error.details.setdefault("job_id", str(record.id))
         return failure(error)
-    return success(result)
+    return success(views.of(result, record.id), also)
 
 
-def success(result: BaseModel, also: Sequence[ContentBlock] = ()) -> CallToolResult:
+def success(view: BaseModel, also: Sequence[ContentBlock] = ()) -> CallToolResult:
     """Return a result as structured content, and as text for clients that know no other.
 
-    The text is the same JSON, as short as JSON can be: which of the two a client shows to its model
-    cannot be known, so each must suffice alone, and the results themselves are kept small.
+    The text is the same JSON, as short as JSON can be. Which of the two a client shows to its model cannot
+    be known, so each must suffice alone; what keeps them cheap is that the results themselves are small.
     """
-    text = TextContent(type="text", text=result.model_dump_json())
-    return CallToolResult(content=[*also, text], structured_content=result.model_dump(mode="json"))
+    content = views.plain(view)
+    text = TextContent(type="text", text=json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+    return CallToolResult(content=[*also, text], structured_content=content)
 
 
 def failure(error: ComposerError) -> CallToolResult:
-    """Return an error as a tool result that a language model can act on."""
-    content = error.as_dict() | {"correlation_id": correlation_id.get()}
-    lines = [f"{error.code.code}: {error.sentence}", error.remedy]
-    if "job_id" in error.details:
-        lines.append(f"Job: {error.details['job_id']}")
+    """Return an error as a tool result; its text alone is enough to repair the call."""
+    content = sendable(error.as_dict() | {"correlation_id": correlation_id.get()})
+    lines = [f"{content['code']}: {content['message']}", *map(_told, _problems(content)), content["remedy"]]
+    if "job_id" in content["details"]:
+        lines.append(f"Job: {content['details']['job_id']}")
     text = TextContent(type="text", text="\n".join(lines))
     return CallToolResult(content=[text], structured_content={"error": content}, is_error=True)
+
+
+def _problems(content: dict[str, Any]) -> list[dict[str, Any]]:
+    problems = content["details"].get("problems")
+    return [item for item in problems if isinstance(item, dict)] if isinstance(problems, list) else []
+
+
+def _told(problem: dict[str, Any]) -> str:
+    """Return one line about one problem: where, what, what was given, what comes nearest."""
+    line = f"- {problem.get('path', '')}: {problem.get('problem', '')}"
+    if problem.get("given") is not None:
+        line += f"; given: {problem['given']}"
+    if problem.get("nearest") is not None:
+        line += f"; nearest valid: {problem['nearest']}"
+    return line
+
+
+def sendable(content: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON values without unpaired surrogates, which a caller may send but nobody can send back."""
+    text = json.dumps(content, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    cleaned: dict[str, Any] = json.loads(text)
+    return cleaned
+
+
+def cause(error: BaseException | None) -> ComposerError | None:
+    """Return the error of our table that is behind what the SDK raised, if there is one."""
+    while error is not None and not isinstance(error, ComposerError):
+        error = error.__cause__
+    return error
 
 
 async def _picture(preview: Preview, services: Services) -> list[ContentBlock]:

@@ -1,36 +1,93 @@
-"""The MCP server itself: the SDK's, with our errors and with tools shown only to those who may use them."""
+"""The MCP server itself: the SDK's, with our errors, and everything shown only to those who may use it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
 from mcp.server import MCPServer
-from mcp.server.caching import CacheHint
-from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import CallToolResult, InputRequiredResult, Tool
-from pydantic import ValidationError
+from mcp.server.caching import CacheableMethod, CacheHint
+from mcp.server.context import ServerRequestContext
+from mcp.server.extension import Extension
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import Context, RequestStateSecurity
+from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    CompleteRequestParams,
+    GetPromptResult,
+    InputRequiredResult,
+    ListResourcesResult,
+    PaginatedRequestParams,
+    Prompt,
+    SubscriptionsListenRequestParams,
+    Tool,
+)
+from pydantic import AnyUrl, ValidationError
 
 import composer_mcp
-from composer_mcp.errors import INTERNAL, INVALID_ARGUMENTS, ComposerError
-from composer_mcp.mcp import results, tools
+from composer_mcp.errors import INTERNAL, NOT_CONFIRMED, UNKNOWN_PROMPT, ComposerError
+from composer_mcp.mcp import arguments as wrong
+from composer_mcp.mcp import completions, following, preview_app, prompts, resources, results, tools
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability import metrics
 from composer_mcp.security import caller
 
 log = structlog.get_logger(__name__)
 
+#: Equal everywhere: what one process has sealed for a client, another must be able to open.
+NAME = "euconquisto-composer"
 INSTRUCTIONS = """\
 Create and edit educational compositions in EuConquisto Composer.
+A whole lesson is one call of create_composition; if it is refused, mend what the error lists and call again.
 Every call is a durable job: if a call fails or times out, repeat it with the same idempotency_key, and
 nothing is done twice. Errors say what happened, whether anything was saved, and what to do."""
+#: Tools change with a release, templates of resources too; the list of compositions at any time.
+CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
+    "tools/list": CacheHint(ttl_ms=300_000, scope="private"),
+    "prompts/list": CacheHint(ttl_ms=300_000, scope="private"),
+    "resources/templates/list": CacheHint(ttl_ms=300_000, scope="private"),
+    "resources/list": CacheHint(ttl_ms=0, scope="private"),
+    "resources/read": CacheHint(ttl_ms=0, scope="private"),
+}
+
+Lifespan = Callable[[MCPServer[Services]], AbstractAsyncContextManager[Services]]
 
 
 class ComposerServer(MCPServer[Services]):
     """Reports errors as values of the error table, and checks scopes a second time."""
+
+    def __init__(
+        self, lifespan: Lifespan, state_keys: Sequence[str], extensions: Sequence[Extension]
+    ) -> None:
+        self._ours = {tool.name: tool for tool in tools.ALL}
+        #: Says which tools become tasks; whoever extends the server adds to it.
+        self.tasks = following.tasks(tools.DURABLE)
+        bus = InMemorySubscriptionBus()
+        super().__init__(
+            name=NAME,
+            title="EuConquisto Composer",
+            version=composer_mcp.__version__,
+            instructions=INSTRUCTIONS,
+            lifespan=lifespan,
+            tools=list(tools.ALL),
+            extensions=[preview_app.extension(), self.tasks, *extensions],
+            request_state_security=RequestStateSecurity(keys=state_keys) if state_keys else None,
+            cache_hints=CACHE_HINTS,
+            subscriptions=bus,
+            log_level="WARNING",
+        )
+        prompts.register(self)
+        resources.register(self)
+        # The SDK's decorators for these two are not given the context of the request.
+        serve = self._lowlevel_server.add_request_handler
+        serve("completion/complete", CompleteRequestParams, completions.answer)
+        serve("subscriptions/listen", SubscriptionsListenRequestParams, following.listener(self.tasks, bus))
 
     async def serve_streams(self, incoming: Any, outgoing: Any) -> None:
         """Answer one client over a pair of the SDK's streams, until the incoming one ends."""
@@ -48,19 +105,100 @@ class ComposerServer(MCPServer[Services]):
         """Call a tool; whatever goes wrong is answered with a code, a sentence and a remedy."""
         try:
             caller.current.get().require(name)
+            self._check_names(name, arguments)
             result = await super().call_tool(name, arguments, context)
         except (ToolError, ComposerError) as error:
-            failure = _failure(error)
-            if failure is None:
+            if isinstance(error, ToolError) and name not in self._ours:
                 raise
-            metrics.TOOL_CALLS.labels(name if name in caller.SCOPES else "other", failure.code.code).inc()
-            log.info("tool.failed", tool=name, code=failure.code.code)
-            return results.failure(failure)
+            result = results.failure(self._failure(name, error))
         outcome = _outcome(result)
-        metrics.TOOL_CALLS.labels(name, outcome).inc()
+        metrics.TOOL_CALLS.labels(name if name in caller.SCOPES else "other", outcome).inc()
         if isinstance(result, CallToolResult) and result.is_error:
-            log.info("tool.failed", tool=name, code=outcome)
+            log.info("tool.failed", tool=name[:100], code=outcome)
         return result
+
+    def _check_names(self, name: str, arguments: dict[str, Any]) -> None:
+        tool = self._ours.get(name) or self._tool_manager.get_tool(name)
+        if tool is None:
+            who = caller.current.get()
+            raise wrong.unknown_tool(name, [known for known in self._ours if who.may_use(known)])
+        if name in self._ours and (error := wrong.unknown_arguments(tool, arguments)) is not None:
+            raise error
+
+    def _failure(self, name: str, error: Exception) -> ComposerError:
+        """Return the error of our table behind what the SDK raised."""
+        if isinstance(error, ComposerError):
+            return error
+        match error.__cause__:
+            case ComposerError() as failure:
+                return failure
+            case ValidationError() as invalid:
+                return wrong.invalid(self._ours[name], invalid)
+            case None | ToolError():
+                # The SDK's own complaint about what a client sent as a person's answer.
+                return NOT_CONFIRMED.error(answer="something that does not fit the form")
+            case unexpected:
+                log.error("tool.crashed", tool=name, exc_info=unexpected)
+                return INTERNAL.error()
+
+    async def list_prompts(self) -> list[Prompt]:
+        """Return the prompts whose tools the caller may use."""
+        who = caller.current.get()
+        return [
+            prompt
+            for prompt in await super().list_prompts()
+            if who.may_use(prompts.NEEDS.get(prompt.name, prompt.name))
+        ]
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Services, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Return a prompt; what is wrong with the request is told as an error of the protocol."""
+        try:
+            caller.current.get().require(prompts.NEEDS.get(name, name))
+            if self._prompt_manager.get_prompt(name) is None:
+                raise UNKNOWN_PROMPT.error(prompt=name[:80], prompts=", ".join(prompts.NEEDS))
+            return await super().get_prompt(name, arguments, context)
+        except ComposerError as error:
+            raise resources.refused(error) from error
+        except ValueError as error:
+            known = results.cause(error)
+            if known is not None:
+                raise resources.refused(known) from error
+            raise MCPError(INVALID_PARAMS, str(error)) from error
+
+    async def _handle_list_resources(
+        self, ctx: ServerRequestContext[Services], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        # The SDK's server has no place for pages, nor for lists that differ from caller to caller.
+        cursor = params.cursor if params else None
+        listed = [] if cursor else await self.list_resources()
+        if not caller.current.get().may_use("search_compositions"):
+            return ListResourcesResult(resources=listed)
+        try:
+            page, following = await resources.own_page(ctx.lifespan_context.compositions, cursor)
+        except ComposerError as error:
+            raise resources.refused(error) from error
+        return ListResourcesResult(resources=[*listed, *page], next_cursor=following)
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Services, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """Read a resource; what is wrong is told with code, sentence and remedy."""
+        try:
+            if str(uri).startswith(resources.GUARDED):
+                caller.current.get().require("get_composition")
+            return await super().read_resource(uri, context)
+        except ComposerError as error:
+            raise resources.refused(error, uri=str(uri)) from error
+        except ResourceError as error:
+            known = results.cause(error)
+            if known is None:
+                raise
+            raise resources.refused(known, uri=str(uri)) from error
 
 
 def _outcome(result: CallToolResult | InputRequiredResult) -> str:
@@ -73,36 +211,12 @@ def _outcome(result: CallToolResult | InputRequiredResult) -> str:
     return code
 
 
-def _failure(error: Exception) -> ComposerError | None:
-    """Find the error of our table behind what the SDK raised; ``None`` for the SDK's own (unknown tool)."""
-    if isinstance(error, ComposerError):
-        return error
-    match error.__cause__:
-        case ComposerError() as failure:
-            return failure
-        case ValidationError() as invalid:
-            problems = [
-                f"{'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {problem['msg']}"
-                for problem in invalid.errors(include_url=False, include_input=False, include_context=False)
-            ]
-            return INVALID_ARGUMENTS.error(count=len(problems), problems="; ".join(problems[:50]))
-        case None:
-            return None
-        case unexpected:
-            log.error("tool.crashed", exc_info=unexpected)
-            return INTERNAL.error()
+def build(
+    lifespan: Lifespan, *, state_keys: Sequence[str] = (), extensions: Sequence[Extension] = ()
+) -> ComposerServer:
+    """Return a server with all tools, prompts and resources.
 
-
-def build(lifespan: Callable[[MCPServer[Services]], AbstractAsyncContextManager[Services]]) -> ComposerServer:
-    """Return a server with all tools."""
-    server = ComposerServer(
-        name="euconquisto-composer",
-        title="EuConquisto Composer",
-        version=composer_mcp.__version__,
-        instructions=INSTRUCTIONS,
-        lifespan=lifespan,
-        cache_hints={"tools/list": CacheHint(ttl_ms=60_000, scope="private")},
-        log_level="WARNING",
-    )
-    tools.register(server)
-    return server
+    ``state_keys`` seal what clients carry between the rounds of one call: the first seals, all open. They
+    must be equal in all processes that may answer a client; without any, each process has one of its own.
+    """
+    return ComposerServer(lifespan, state_keys, extensions)

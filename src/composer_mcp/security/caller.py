@@ -11,12 +11,22 @@ from composer_mcp.errors import MISSING_SCOPE
 
 #: What each tool asks of a token.
 SCOPES = {
+    "get_widget_catalog": "compositions:read",
+    "validate_lesson": "compositions:read",
     "create_composition": "compositions:write",
+    "search_compositions": "compositions:read",
     "get_composition": "compositions:read",
     "update_composition": "compositions:write",
+    "duplicate_composition": "compositions:write",
     "preview_composition": "compositions:read",
     "list_versions": "compositions:read",
+    "restore_version": "compositions:write",
+    "list_templates": "compositions:read",
+    "get_template": "compositions:read",
+    "apply_template": "compositions:write",
     "get_job": "jobs:read",
+    "cancel_job": "compositions:write",
+    "test_connection": "compositions:read",
 }
 
 
