@@ -48,7 +48,6 @@ def web_with_fixtures(name: str, platform: Platform, **web: Any) -> Iterator[Web
     # A page of the same host may call: the suite checks that foreign origins are told apart.
     own = f'["http://localhost:{platform.port}", "http://127.0.0.1:{platform.port}"]'
     platform.config.write_text(f"allowed_origins = {own}\n{platform.config.read_text()}")
-    platform.start_tame_worker()
     token = platform.folder / "token"
     token.write_text(platform.issuer.token(exp=int(time.time()) + DAY_SECONDS))
     command = [
@@ -57,6 +56,14 @@ def web_with_fixtures(name: str, platform: Platform, **web: Any) -> Iterator[Web
         "--bind", f"127.0.0.1:{platform.port}",
     ]  # fmt: skip
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    worker = [
+        sys.executable,
+        "-m",
+        "tests.conformance.worker",
+        str(platform.config),
+        str(platform.credentials),
+    ]
+    platform.start(worker, "worker.ready", PYTHONPATH=python_path, TAME_FOLDER=str(platform.tame))
     process = platform.start(command, "ASGI server listening", PYTHONPATH=python_path)
     yield Web(platform, token)
     LOGS.mkdir(parents=True, exist_ok=True)

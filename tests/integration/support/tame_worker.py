@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -27,6 +28,8 @@ from composer_mcp.jobs.work import InputNeeded, Work
 from composer_mcp.observability import process
 from composer_mcp.settings import Credentials, load
 from composer_mcp.store.artifacts import ArtifactStore
+
+Handle = Callable[[AnyRequest, Work], Awaitable[AnyResult]]
 
 log = structlog.get_logger("tame")
 
@@ -82,7 +85,7 @@ def _take_byte(path: Path) -> None:
         pipe.read(1)
 
 
-def main() -> None:
+def main(handle: Handle = handle) -> None:
     settings = load(Path(sys.argv[1]))
     process.prepare(settings)
     from composer_mcp.jobs import worker
