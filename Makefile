@@ -45,8 +45,8 @@ test-molecule: setup ## Molecule scenarios: all, or one with ROLE=firewall
 test-site: setup ## the whole platform: a lab of its own, its promises under faults
 	@$(PYTHON) -m tools.testrun site
 
-bench: setup ## measure; ratios against peers, written to benchmarks/results/
-	@$(PYTHON) -m benchmarks
+bench: setup ## measure against peers, written to benchmarks/results/: all, or make bench ONLY=protocol
+	@$(PYTHON) -m benchmarks $(ONLY)
 bundle: setup ## the server as one offline artifact in dist/
 	@$(PYTHON) -m tools.bundle
 artifacts: setup ## fetch the pinned OpenBao and SeaweedFS binaries once, to .cache/artifacts

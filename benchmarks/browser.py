@@ -19,6 +19,9 @@ from pathlib import Path
 
 from playwright.async_api import async_playwright
 
+from benchmarks.measure import Report, Row
+from benchmarks.processes import descendants, pss_mib
+
 # The whole browser, and the smaller build without a window that Debian packages beside it.
 BROWSERS = ("/usr/bin/chromium", "/usr/bin/chromium-headless-shell")
 CONTEXTS = (1, 2, 4, 8)
@@ -31,35 +34,6 @@ for (let i = 0; i < 300; i++) {
   document.body.append(part);
 }
 </script>"""
-
-
-def descendants(root: int) -> list[int]:
-    """The process and everything it started, at this moment."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
-        parents.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(entry.name))
-    found, waiting = [], [root]
-    while waiting:
-        process = waiting.pop()
-        found.append(process)
-        waiting += parents.get(process, [])
-    return found
-
-
-def pss_mib(processes: list[int]) -> float:
-    """Proportional set size of these processes together, in MiB."""
-    total = 0
-    for process in processes:
-        try:
-            rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
-    return total / 1024
 
 
 def chromium_of(parent: int) -> list[int]:
@@ -131,6 +105,19 @@ def report(executable: str) -> list[tuple[str, float, float]]:
             rows.append((name, pss_mib(chromium_of(child.pid)), milliseconds))
             child.stdin.write("\n") if child.stdin else None
     return rows
+
+
+async def run() -> Report:
+    """Measure each Chromium that is installed."""
+    found = Report("browser", "Memory of a browser", (__doc__ or "").split("\n\n", 1)[1].strip())
+    for executable in BROWSERS:
+        if not await asyncio.to_thread(Path(executable).exists):
+            found.remarks.append(f"{executable} is not installed here.")
+            continue
+        for name, mebibytes, milliseconds in await asyncio.to_thread(report, executable):
+            figures = {"MiB": mebibytes, "ms to start" if name == "idle" else "ms each": milliseconds}
+            found.rows.append(Row(Path(executable).name, name, figures))
+    return found
 
 
 if __name__ == "__main__":
