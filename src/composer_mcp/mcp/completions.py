@@ -51,7 +51,7 @@ def labelled(title: str, uid: str) -> str:
 
 
 def uid_in(value: str) -> str | None:
-    """Return the uid in what a person chose or typed; ``None`` if there is none."""
+    """Return the uid in what a person chose or typed, be it an address; ``None`` if there is none."""
     candidate = value.strip().removesuffix("]").rpartition("[")[2].rpartition("/")[2]
     return candidate if len(candidate) >= 8 and not set(candidate) - UID_CHARACTERS else None
 

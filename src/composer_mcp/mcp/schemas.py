@@ -54,7 +54,7 @@ def tool(
 #: Told by the error to the few who would need it; the outermost object says that it is closed.
 ARGUMENTS_LEAVE_OUT = frozenset({"additionalProperties", "pattern"})
 #: A result explains itself to whoever reads it, and a field without a value is left out of it.
-RESULTS_LEAVE_OUT = frozenset({"additionalProperties", "description", "format", "required"})
+RESULTS_LEAVE_OUT = frozenset({"additionalProperties", "description", "format"})
 
 
 def _without(schema: Any, names: frozenset[str]) -> Any:

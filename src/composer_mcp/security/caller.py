@@ -11,6 +11,8 @@ from composer_mcp.errors import MISSING_SCOPE
 
 #: What each tool asks of a token.
 SCOPES = {
+    "get_lesson_guidance": "compositions:read",
+    "suggest_widgets": "compositions:read",
     "get_widget_catalog": "compositions:read",
     "validate_lesson": "compositions:read",
     "create_composition": "compositions:write",

@@ -5,19 +5,27 @@ from __future__ import annotations
 from typing import Annotated
 
 from mcp_types import CallToolResult
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from composer_mcp.jobs.requests import AnyRequest
 from composer_mcp.mcp.calls import Call, run
+from composer_mcp.mcp.completions import uid_in
 from composer_mcp.mcp.results import tool_result
 
 #: Visible ASCII: what an identifier of Composer's may consist of.
 SENDABLE = r"^[!-~]+$"
 
+
+def _bare(given: object) -> object:
+    """Return the uid at the end of an address, or of what a completion offered; anything else as it is."""
+    return uid_in(given) or given if isinstance(given, str) else given
+
+
 Uid = Annotated[
     str,
+    BeforeValidator(_bare),
     StringConstraints(min_length=8, max_length=2000, pattern=r"^[A-Za-z0-9_=-]+$"),
-    Field(description="complete, about 505 characters"),
+    Field(description="uid or url, complete"),
 ]
 Key = Annotated[
     str | None,
