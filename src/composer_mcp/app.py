@@ -65,7 +65,7 @@ def create(
             finally:
                 await verifier.close()
 
-    server = mcp_server.build(lifespan)
+    server = mcp_server.build(lifespan, state_keys=behind.state_keys)
     if extend is not None:
         extend(server)
     server.custom_route("/health/live", ["GET"])(state.live)

@@ -25,7 +25,12 @@ DEPTH = "select state, count(*) as jobs from job where state in ('queued', 'runn
 
 
 class Backend(Protocol):
-    """Opens what the tools work with, and says how it is."""
+    """Opens what the tools work with, and says how it is.
+
+    ``state_keys`` seal what clients carry between the rounds of one call: the first seals, all open.
+    """
+
+    state_keys: list[str]
 
     def open(self) -> contextlib.AbstractAsyncContextManager[Services]:
         """Open everything, for as long as the context lasts."""
@@ -60,6 +65,8 @@ class Shared:
             settings.postgresql, credentials.read("database-password"), application="composer-mcp web"
         )
         self._artifacts = ArtifactStore.open(settings.object_store, credentials)
+        # Several while an old one is being replaced: what it sealed is still on its way.
+        self.state_keys = credentials.read("state-key").get_secret_value().split()
         self._pool: asyncpg.Pool | None = None
 
     @contextlib.asynccontextmanager

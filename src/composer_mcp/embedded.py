@@ -33,6 +33,8 @@ class Embedded:
 
     def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self._settings = settings
+        self._state = StateDirectory(settings.state)
+        self.state_keys = [self._state.state_key()]
         self._token = credentials.read("composer-token")
         self._project_key = credentials.read("composer-project-key")
         self._artifacts = ArtifactStore.open(settings.object_store, credentials)
@@ -46,7 +48,7 @@ class Embedded:
             ConfigurationError: the state directory cannot be used, or another process uses it.
         """
         settings = self._settings
-        state = StateDirectory(settings.state)
+        state = self._state
         browser = settings.browser.model_copy(update={"concurrency": settings.worker.concurrency})
         with state.lock():
             LocalIssuer(state.issuer)

@@ -49,13 +49,14 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> None:
         ConfigurationError: a secret is missing, or the state directory cannot be used.
     """
     stop = _stop_on_signals()
-    async with backends.choose(settings, credentials).open() as services:
+    backend = backends.choose(settings, credentials)
+    async with backend.open() as services:
 
         @contextlib.asynccontextmanager
         async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
             yield services
 
-        server = mcp_server.build(lifespan)
+        server = mcp_server.build(lifespan, state_keys=backend.state_keys)
         server.middleware.append(_identified)
         caller.current.set(caller.local_user())
         log.info("stdio.ready")
@@ -64,6 +65,7 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> None:
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stdio.ending", reason="signal" if stop.is_set() else "the client left")
         _end_for_certain()
+        services.stopping.set()
         for task in (serving, stopped):
             task.cancel()
         (outcome, _) = await asyncio.gather(serving, stopped, return_exceptions=True)
@@ -112,6 +114,7 @@ async def serve_http(settings: Settings, credentials: Credentials, bind: str) ->
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             log.info("web.ending")
             _end_for_certain()
+            backend.services.stopping.set()
             server.should_exit = True
             await serving
             stopped.cancel()
@@ -140,19 +143,20 @@ class _Opened:
 
     def __init__(self, backend: backends.Backend) -> None:
         self._backend = backend
+        self.state_keys = backend.state_keys
         self.problem = backend.problem
         self.depth = backend.depth
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open it for as long as the context lasts."""
-        async with self._backend.open() as self._services:
+        async with self._backend.open() as self.services:
             yield
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Services]:
         """See :class:`~composer_mcp.backends.Backend`."""
-        yield self._services
+        yield self.services
 
 
 @contextlib.contextmanager

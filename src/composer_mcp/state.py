@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +71,23 @@ class StateDirectory:
                 "another one with state_directory in the configuration."
             )
 
+    def state_key(self) -> str:
+        """Return the key that seals what clients carry between the rounds of one call; made when first asked.
+
+        Raises:
+            ConfigurationError: it cannot be read or made.
+        """
+        self.prepare()
+        path = self.path / "state-key"
+        try:
+            if not path.exists():
+                write_whole(path, secrets.token_urlsafe(48).encode(), replace=False)
+            return path.read_text()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the key {path} cannot be read or made: {error.strerror}. Restore its permissions."
+            ) from error
+
     @contextlib.contextmanager
     def lock(self, patience_seconds: float = LOCK_PATIENCE_SECONDS) -> Iterator[None]:
         """Keep every other process away; the system lets go when this process ends, however it ends.
@@ -98,3 +117,22 @@ def _locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def write_whole(path: Path, content: bytes, *, replace: bool) -> None:
+    """Write a whole file or none, readable by its owner only; without ``replace`` the first one stays."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            temporary.replace(path)
+        else:
+            # Two processes may make the key at the same time; both go on with that of the faster one.
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -12,7 +12,13 @@ UNITS = ["composer-web@blue", "composer-worker@1", "composer-worker@2"]
 TLS = "--cacert /etc/ssl/composer/authority.crt"
 CLIENT = f"{TLS} --cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
 WEB = "https://localhost:8101"
-SECRETS = ["canary-database", "canary-owner", "canary-composer-token", "canary-project-key"]
+SECRETS = [
+    "canary-database",
+    "canary-owner",
+    "canary-state-key",
+    "canary-composer-token",
+    "canary-project-key",
+]
 SCOPES = "compositions:read compositions:write jobs:read"
 WAIT_READY = f"timeout 60 sh -c 'until curl -sf -o /dev/null {CLIENT} {WEB}/health/ready; do sleep 0.2; done'"
 
@@ -97,7 +103,7 @@ def test_a_worker_gets_no_secret_of_the_web_and_the_reverse(host: Any) -> None:
         shown = host.check_output(f"systemctl cat {unit}").splitlines()
         return {line.split("=")[1].split(":")[0] for line in shown if line.startswith("LoadCredential=")}
 
-    assert given("composer-web@blue") == {"database-password", "tls.key"}
+    assert given("composer-web@blue") == {"database-password", "state-key", "tls.key"}
     assert given("composer-worker@1") == {"database-password", "composer-token", "composer-project-key"}
 
 

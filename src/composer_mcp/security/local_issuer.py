@@ -7,11 +7,8 @@ fetch it from any other issuer; nothing here listens on a network.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -24,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from composer_mcp.alone import LOCAL_ISSUER
 from composer_mcp.security.caller import LOCAL_TENANT, user_name
 from composer_mcp.settings import ConfigurationError
+from composer_mcp.state import write_whole
 
 ALGORITHM = "ES256"
 
@@ -41,7 +39,7 @@ class LocalIssuer:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not private.exists():
-                _write(private, _new_key(), replace=False)
+                write_whole(private, _new_key(), replace=False)
             key = serialization.load_pem_private_key(private.read_bytes(), password=None)
             if not isinstance(key, ec.EllipticCurvePrivateKey):
                 raise ValueError("it is of another kind")
@@ -51,7 +49,7 @@ class LocalIssuer:
             published = {"keys": [entry | {"kid": self._key_id, "alg": ALGORITHM, "use": "sig"}]}
             text = json.dumps(published).encode()
             if not public.exists() or public.read_bytes() != text:
-                _write(public, text, replace=True)
+                write_whole(public, text, replace=True)
         except OSError as error:
             raise ConfigurationError(
                 f"the key {private} cannot be read or made: {error.strerror}. "
@@ -89,22 +87,3 @@ def _thumbprint(entry: dict[str, Any]) -> str:
     members = {name: entry[name] for name in ("crv", "kty", "x", "y")}
     digest = hashlib.sha256(json.dumps(members, sort_keys=True, separators=(",", ":")).encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
-def _write(path: Path, content: bytes, *, replace: bool) -> None:
-    """Write a whole file or none, readable by its owner only; without ``replace`` the first one stays."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.replace(path)
-        else:
-            # Two processes may make the key at the same time; both go on with that of the faster one.
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(temporary)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -49,6 +49,7 @@ class Platform:
         for name, value in {
             "database-password": PASSWORD,
             "database-owner-password": OWNER_PASSWORD,
+            "state-key": "key-that-seals-what-clients-carry-in-tests",
             "composer-token": "header.payload.signature",
             "composer-project-key": "0" * 32,
         }.items():

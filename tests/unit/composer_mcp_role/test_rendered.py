@@ -106,7 +106,12 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
 
 def test_each_process_gets_its_own_secrets_only() -> None:
     store = {"object-store-access-key", "object-store-secret-key"}
-    assert given_secrets(unit("composer-web@.service")) == {"database-password", "tls.key", *store}
+    assert given_secrets(unit("composer-web@.service")) == {
+        "database-password",
+        "state-key",
+        "tls.key",
+        *store,
+    }
     assert given_secrets(unit("composer-worker@.service")) == {
         "database-password",
         "composer-token",
