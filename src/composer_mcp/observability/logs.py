@@ -1,10 +1,11 @@
 """Log lines: JSON on standard error, one per event, each with the correlation id, none with a secret.
 
 Lines of libraries (standard logging) take the same way. Secrets are masked three times: by the name of the
-field, by their look, and by their value, for those that this process has read from its credentials.
+field, and by their look and their value (see ``masking``). What Python itself would print about errors that
+nobody caught passes through here as well.
 
 Every call writes a line, so a line must be cheap: ours do not take the detour over the standard library's
-records, and a text without any character that all secrets' forms need is not searched for them.
+records.
 """
 
 from __future__ import annotations
@@ -13,74 +14,45 @@ import contextlib
 import functools
 import json
 import logging
-import re
 import sys
 import threading
+import traceback
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
+from composer_mcp.observability.masking import MASK, SENSITIVE_NAME, hide, redact
+
 if TYPE_CHECKING:
     from composer_mcp.settings import LogSettings
 
-MASK = "•••"
-SENSITIVE_NAME = re.compile(r"(?i)password|passwd|secret|token|authorization|cookie|project.?key|access.?key")
-SENSITIVE_TEXT = [
-    (re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), MASK),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {MASK}"),
-    (
-        re.compile(r"(?i)\b(access_token|project_key|client_secret|password|token)=[^&\s\"'\\]+"),
-        rf"\1={MASK}",
-    ),
-    (re.compile(r"(?i)(auth-with-token/[\w-]+/home/[^/\s\"']+/)[^\s\"'\\]+"), rf"\1{MASK}"),
-    (re.compile(r"(?i)(://[^/\s:@]+:)[^/\s@]+@"), rf"\1{MASK}@"),
-    (re.compile(r"\bhv[sb]\.[\w-]{16,}|\b[sb]\.[A-Za-z0-9]{24,}\b"), MASK),
-]
-#: Each form above is so long and has one of these; most texts of a line are then looked at only once.
-NEEDED = re.compile(r"eyJ|[=/\s]|[bs]\.")
-SHORTEST = 7
-_known_secrets: set[str] = set()
+__all__ = ["MASK", "configure", "hide", "redact", "redaction"]
+
+#: Of fields within fields so many levels are shown.
+DEPTH = 6
 
 
-def hide(secret: str) -> None:
-    """Mask this value wherever it appears from now on."""
-    if len(secret) >= 8:
-        _known_secrets.add(secret)
-
-
-def redact(text: str) -> str:
-    """Return ``text`` without anything that is or looks like a secret."""
-    if len(text) < SHORTEST:
-        return text
-    for secret in _known_secrets:
-        if secret in text:
-            text = text.replace(secret, MASK)
-    if NEEDED.search(text) is None:
-        return text
-    for pattern, replacement in SENSITIVE_TEXT:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def _clean(value: Any, depth: int = 0) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if depth > 6:
-        return redact(repr(value))
-    if isinstance(value, dict):
-        return {
-            key: MASK if _is_sensitive(key, item) else _clean(item, depth + 1) for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple, set)):
-        return [_clean(item, depth + 1) for item in value]
+def _clean(value: Any, depth: int = 0, hidden: bool = False) -> Any:
+    """Return a field without secrets; ``hidden``: its name tells that whatever text is in it is one."""
+    if isinstance(value, (str, bytes)):
+        return MASK if hidden and value else redact(value if isinstance(value, str) else str(value))
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        if depth > DEPTH:
+            return "(nested too deep to be shown)"
+        if isinstance(value, dict):
+            return {
+                _key(key): _clean(item, depth + 1, hidden or _tells(str(key))) for key, item in value.items()
+            }
+        return [_clean(item, depth + 1, hidden) for item in value]
     if value is None or isinstance(value, (int, float)):
         return value
-    return redact(str(value))
+    return MASK if hidden else redact(str(value))
 
 
-def _is_sensitive(name: object, value: object) -> bool:
-    return isinstance(value, str) and _tells(str(name))
+def _key(key: object) -> str:
+    return redact(key if isinstance(key, str) else str(key))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -92,6 +64,39 @@ def redaction(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     """Mask secrets in every field of a line; after it come only level, logger and time."""
     cleaned: dict[str, Any] = _clean(dict(event))
     return cleaned
+
+
+def _uncaught(error: BaseException | None, where: str) -> None:
+    """Write what nobody caught, which Python itself would write as it is."""
+    trace = "" if error is None else "".join(traceback.format_exception(error))
+    _output.write(redact(f"{where}\n{trace}"))
+
+
+def _on_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        _uncaught(error, "This should not have happened; the process ends.")
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes the lines of libraries."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell of a line that cannot be written, without its parts: the library would print them all."""
+        error = sys.exc_info()[1]
+        _output.write(
+            _encode(
+                {
+                    "event": "log.line_lost",
+                    "level": "error",
+                    "logger": record.name,
+                    "at": f"{record.pathname}:{record.lineno}",
+                    "error": type(error).__name__,
+                }
+            )
+            + "\n"
+        )
 
 
 class _Output:
@@ -158,7 +163,10 @@ def configure(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(_output)
+    sys.excepthook = _on_crash
+    threading.excepthook = lambda crash: _uncaught(crash.exc_value, "A thread ended by an error.")
+    sys.unraisablehook = lambda crash: _uncaught(crash.exc_value, "An error came when nobody could hear it.")
+    handler = _Handler(_output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
