@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from composer_mcp.composition import html
 from composer_mcp.composition.fields import Address, Colour, Line, Prose, Strict
 
 
@@ -38,6 +39,12 @@ class Text(Strict):
             raise PydanticCustomError("no_text", "give exactly one of `text` (plain) and `html`")
         if self.text is not None and self.html is not None:
             raise PydanticCustomError("text_twice", "give exactly one of `text` (plain) and `html`")
+        if self.html is not None and html.is_too_deep(self.html):
+            raise PydanticCustomError("html_too_deep", "nests elements too deep: write it flatter")
+        if self.html is not None and not html.shows_something(self.html):
+            raise PydanticCustomError(
+                "html_empty", "shows nothing once scripts, forms, frames and the like are removed"
+            )
         return self
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from composer_mcp.composition import names, vocabulary
+from composer_mcp.composition import html, names, vocabulary
 from composer_mcp.composition.fields import CONTROL
 from composer_mcp.composition.findings import ABSENT, REMOVE, Nothing, Path, Problem
 from composer_mcp.composition.json_values import copied, short
@@ -30,7 +30,7 @@ EXAMPLES: dict[str, Any] = {
     "secondary_color": "#00643E",
     "title": "Título",
     "url": "https://example.org/recurso",
-    "widget_id": "id-from-get_composition",
+    "widget_id": "id from get_composition",
     "x": 50,
     "y": 50,
 }
@@ -84,7 +84,7 @@ def example(node: JsonSchema, name: str = "", number: int | None = None) -> Any:
         return node["enum"][0]
     if name in EXAMPLES and node.get("type") != "object":
         found = copied(EXAMPLES[name])
-        is_prose = isinstance(found, str) and not found.startswith(("#", "https:"))
+        is_prose = isinstance(found, str) and not found.startswith(("#", "https:", "id "))
         return f"{found} {number}" if is_prose and number else found
     match node.get("type"):
         case "object":
@@ -149,7 +149,8 @@ def _number(given: Any, node: JsonSchema) -> Any:
         return ABSENT
     if isinstance(given, float) and not math.isfinite(given):
         return ABSENT
-    given = min(max(given, node.get("minimum", given)), node.get("maximum", given))
+    given = max(given, node.get("minimum", -math.inf))
+    given = min(given, node.get("maximum", math.inf))
     return round(given) if node["type"] == "integer" or given == round(given) else given
 
 
@@ -299,7 +300,8 @@ def _address(case: Case) -> Problem:
 def _control(case: Case) -> Problem:
     cleaned = CONTROL.sub("", case.given) if isinstance(case.given, str) else ""
     nearest = cleaned.strip() or _replacement(case)
-    return Problem(case.path, case.message or "has characters that cannot be sent", case.given, nearest)
+    words = "has characters that cannot be sent" if case.kind == "string_unicode" else case.message
+    return Problem(case.path, words, case.given, nearest)
 
 
 def _several_lines(case: Case) -> Problem:
@@ -317,6 +319,13 @@ def _repeated(case: Case) -> Problem:
 def _no_text(case: Case) -> Problem:
     path = (*case.path, "text")
     return Problem(path, f"the passage is empty: {case.message}", nearest=example({}, "text", case.number))
+
+
+def _useless_html(case: Case) -> Problem:
+    given = case.given.get("html", "") if isinstance(case.given, dict) else ""
+    readable = html.text_of(given).replace("\n", "\n\n").strip()
+    nearest = html.paragraphs(readable) if readable else EXAMPLES["html"]
+    return Problem((*case.path, "html"), case.message, given, nearest[:20_000])
 
 
 def _text_twice(case: Case) -> Problem:
@@ -366,6 +375,8 @@ REPAIRS: dict[str, Callable[[Case], Problem]] = {
     "repeated_id": _repeated,
     "no_text": _no_text,
     "text_twice": _text_twice,
+    "html_empty": _useless_html,
+    "html_too_deep": _useless_html,
     "no_correct_choice": _no_correct_choice,
     "same_choice": _same_choice,
     "no_change": _no_change,

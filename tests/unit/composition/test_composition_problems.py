@@ -1,0 +1,432 @@
+"""A lesson that breaks rules can be repaired from the answer alone: each problem has a place and a remedy."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from composer_mcp.composition.compose import compose
+from composer_mcp.composition.lesson import MAX_ELEMENTS
+from composer_mcp.composition.problems import MAX_PARTS, check_change, check_lesson
+from composer_mcp.errors import ComposerError
+from tests.unit.composition.strategies import JSON, LESSONS, patient
+
+IMAGE = {"type": "image", "url": "https://x.example/a.png", "description": "uma folha"}
+CHOICES = [{"text": "sim", "correct": True}, {"text": "não"}]
+LESSON: dict[str, Any] = {
+    "title": "A célula",
+    "tags": ["célula"],
+    "elements": [
+        {"type": "heading", "title": "A célula"},
+        {"type": "text", "text": "Uma frase."},
+        {"type": "quiz", "questions": [{"question": "É?", "choices": CHOICES}]},
+        IMAGE,
+        {"type": "video", "url": "https://x.example/v.mp4"},
+        {"type": "list", "items": ["um", "dois"]},
+        {"type": "flashcards", "cards": [{"front": "a", "back": "b"}]},
+        {"type": "gallery", "slides": [{"url": "https://x.example/a.png", "description": "uma folha"}]},
+        {**IMAGE, "type": "hotspots", "points": [{"x": 10, "y": 20.5, "title": "Nervura"}]},
+    ],
+}  # fmt: skip
+CHANGE: dict[str, Any] = {
+    "title": "Outro",
+    "widgets": [
+        {"action": "add", "element": {"type": "text", "text": "Uma frase."}, "position": 0},
+        {"action": "move", "widget_id": "abc", "position": 1},
+        {"action": "remove", "widget_id": "def"},
+    ],
+}
+
+
+def problems(raw: Any, check: Any = check_lesson) -> list[dict[str, str]]:
+    with pytest.raises(ComposerError) as raised:
+        check(raw)
+    error = raised.value.as_dict()
+    assert error["code"] == "invalid_lesson"
+    json.dumps(error, ensure_ascii=False).encode()
+    found: list[dict[str, str]] = error["details"]["problems"]
+    assert len(found) == error["details"]["told"] <= 20 and found
+    assert error["details"]["count"] >= len(found)
+    return found
+
+
+def steps(path: str) -> list[str | int]:
+    """Read a path as a caller does: ``lesson.elements[0].title``, ``lesson["strange name"]``."""
+    found = re.findall(r'\.(\w+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]', path)
+    return [name or (json.loads(quoted) if quoted else int(number)) for name, number, quoted in found]
+
+
+def put(raw: Any, problem: dict[str, str]) -> Any:
+    """Do what a problem says: write the nearest form at its path, or take out what is of no use there."""
+    *above, last = steps(problem["path"]) or [None]
+    if last is None:
+        return json.loads(problem["nearest"])
+    place = raw
+    for step in above:
+        place = place[step]
+    if renamed := re.match(r'"([^"]*)": ', problem.get("given", "")):
+        place.pop(renamed[1])
+    if "nearest" in problem:
+        place[last] = json.loads(problem["nearest"])
+    else:
+        place.pop(last, None)
+    return raw
+
+
+def broken(path: str, value: Any, raw: dict[str, Any] = LESSON) -> dict[str, Any]:
+    """Return a lesson in which another value stands at ``path``; ``...`` takes the field out."""
+    result = copy.deepcopy(raw)
+    *above, last = steps(path)
+    place: Any = result
+    for step in above:
+        place = place[step]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return result
+
+
+E = ".elements"
+QUESTION = f"{E}[2].questions[0]"
+#: Where, what stands there, words of the problem, the nearest form (``...``: the field is to go).
+RULES: list[tuple[str, Any, str, Any]] = [
+    (".title", ..., "is required", "Título"),
+    (".title", 7, "must be a text", "7"),
+    (".title", "", "must not be empty", "Título"),
+    (".title", "uma\nduas", "single line", "uma duas"),
+    (".title", "a\x00b", "control character U+0000", "ab"),
+    (".title", "a\ud800b", "characters that cannot be sent", "ab"),
+    (".title", None, "must be a text", "Título"),
+    (".title", ["um", "dois"], "must be a text; must be a single line", "um dois"),
+    (".title", "palavra " * 50, "has 400 characters, the limit is 300: shorten it", None),
+    (".description", None, "must be a text, or be left out", ...),
+    (".author", True, "must be a text, or be left out", ...),
+    (".author", " ", "must not be empty: leave it out", ...),
+    (".subject", "Ciências", "must be one of science, math", "science"),
+    (".subject", "biologia", "must be one of science, math", "science"),
+    (".subject", "astrologia", "or be left out", ...),
+    (".grade", 7, "must be a text", "7º ano"),
+    (".duration_minutes", "50 min", "must be a whole number", 50),
+    (".duration_minutes", 49.5, "must be a whole number", 50),
+    (".duration_minutes", 0, "must be from 1 to 600", 1),
+    (".duration_minutes", 9999, "must be from 1 to 600", 600),
+    (".duration_minutes", True, "must be a whole number", ...),
+    (".language", "pt-BR", "must be a code such as pt_br", "pt_br"),
+    (".language", "português", "must be a code such as pt_br", "pt_br"),
+    (".tags", "a, b", "must be a list", ["a", "b"]),
+    (".tags", ["a", "A"], "each tag may appear once", ["a"]),
+    (".tags", [str(n) for n in range(21)], "has 21 entries, the limit is 20: divide it", None),
+    (".tags[0]", 7, "must be a text", "7"),
+    (".elements", ..., "is required", [{"type": "text", "text": "Texto da aula"}]),
+    (".elements", [], "has no entries, needs at least 1", None),
+    (".elements", {"type": "text", "text": "a"}, "must be a list", [{"type": "text", "text": "a"}]),
+    (f"{E}[0]", "Uma frase.", "must be an object with a `type`", {"type": "text", "text": "Uma frase."}),
+    (f"{E}[0]", None, "must be an object with a `type`", {"type": "text"}),
+    (f"{E}[0].type", "head-1", "is called heading here; head-1 is Composer's own name for it", "heading"),
+    (f"{E}[1].type", "text-1", "is called text here; text-1 is Composer's own name", "text"),
+    (f"{E}[2].type", "quiz-1", "is called quiz here", "quiz"),
+    (f"{E}[2].type", "multipleChoice", "is called quiz here", "quiz"),
+    (f"{E}[2].type", ..., "must be one of heading, text, quiz", "quiz"),
+    (f"{E}[6].type", 7, "must be one of heading, text, quiz", "flashcards"),
+    (f"{E}[3].type", "imagem", "is called image here", "image"),
+    (f"{E}[5].type", "lsit", "is called list here", "list"),
+    (f"{E}[0].primary_color", "red", "must be a colour such as #00643E", "#C62828"),
+    (f"{E}[0].primary_color", "#0a5", "must be a colour such as #00643E", "#00aa55"),
+    (f"{E}[0].primary_color", "xyz", "must be a colour", ...),
+    (f"{E}[1].text", ..., "the passage is empty: give exactly one of `text`", "Texto 2"),
+    (f"{E}[1].text", "a" * 20_001, "has 20001 characters, the limit is 20000: divide it", None),
+    (f"{E}[2].questions", "É?", "must be a list", None),
+    (f"{E}[2].questions", [], "has no entries, needs at least 1", None),
+    (f"{QUESTION}.question", ..., "is required", "Pergunta? 1"),
+    (f"{QUESTION}.choices", ..., "is required", None),
+    (f"{QUESTION}.choices", [{"text": "a", "correct": True}], "has 1 entries, needs at least 2", None),
+    (f"{QUESTION}.choices", [{"text": "a", "correct": True}] * 2, "two choices have the same text", None),
+    (f"{QUESTION}.choices[1]", "talvez", "must be an object", {"text": "talvez"}),
+    (f"{QUESTION}.choices[0].correct", False, "no choice is right: mark at least one choice", True),
+    (f"{QUESTION}.choices[0].correct", ..., "no choice is right: mark at least one choice", True),
+    (f"{QUESTION}.choices[0].correct", "sim", "must be true or false", True),
+    (f"{QUESTION}.choices[0].correct", 1, "must be true or false", True),
+    (f"{E}[3].url", "http://x.example/a.png", "complete https:// address", "https://x.example/a.png"),
+    (f"{E}[3].url", "x.example/a.png", "complete https:// address", "https://x.example/a.png"),
+    (f"{E}[3].url", "https://u:p@x.example/a", "without user name", "https://x.example/a"),
+    (f"{E}[3].url", "https://[x", "complete https:// address", "https://example.org/recurso"),
+    (f"{E}[3].url", "javascript:alert(1)", "complete https:// address", "https://example.org/recurso"),
+    (f"{E}[3].url", "data:image/png;base64,xx", "complete https:// address", "https://example.org/recurso"),
+    (f"{E}[3].description", ..., "is required", "O que a imagem mostra 4"),
+    (f"{E}[5].style", "ordered", "must be one of bullet, numbered, checkbox", "numbered"),
+    (f"{E}[5].items", "um\ndois", "must be a list", ["um", "dois"]),
+    (f"{E}[5].items[0]", {"text": "um"}, "must be a text", "um"),
+    (f"{E}[5].items[1]", 2.5, "must be a text", "2.5"),
+    (f"{E}[6].cards[0]", ["a", "b"], "must be an object", {"front": "a", "back": "b"}),
+    (f"{E}[6].cards[0].back", ..., "is required", "Resposta 1"),
+    (f"{E}[7].slides[0].url", ..., "is required", "https://example.org/recurso"),
+    (f"{E}[8].points[0].x", "10%", "must be a number", 10),
+    (f"{E}[8].points[0].x", 120, "must be from 0 to 100", 100),
+    (f"{E}[8].points[0].y", float("nan"), "must be a number", 50),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "words", "nearest"), RULES)
+def test_a_broken_rule_is_told_with_its_place_and_the_nearest_valid_form(
+    path: str, value: Any, words: str, nearest: Any
+) -> None:
+    raw = broken(path, value)
+    (found,) = [problem for problem in problems(raw) if problem["path"] == f"lesson{path}"]
+    assert words in found["problem"]
+    if nearest is ...:
+        assert "nearest" not in found
+    elif nearest is not None and nearest != {"type": "text"}:
+        assert json.loads(found["nearest"]) == nearest
+    if "divide it" not in words:
+        for problem in problems(raw):
+            raw = put(raw, problem)
+        check_lesson(raw)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "right"),
+    [
+        ("", "titulo", "title"),
+        ("", "Title", "title"),
+        ("", "sections", "elements"),
+        ("", "elemnts", "elements"),
+        (f"{E}[0]", "content_title", "title"),
+        (f"{E}[1]", "content", "text"),
+        (f"{E}[2]", "perguntas", "questions"),
+        (QUESTION, "answers", "choices"),
+        (QUESTION, "options", "choices"),
+        (QUESTION, "alternativas", "choices"),
+        (f"{QUESTION}.choices[0]", "isCorrect", "correct"),
+        (f"{QUESTION}.choices[1]", "label", "text"),
+        (f"{E}[3]", "src", "url"),
+        (f"{E}[3]", "alt", "description"),
+        (f"{E}[5]", "itens", "items"),
+        (f"{E}[6].cards[0]", "term", "front"),
+        (f"{E}[6].cards[0]", "definition", "back"),
+        (f"{E}[8]", "hotspots", "points"),
+        (f"{E}[4]", "tipo", "type"),
+    ],
+)
+def test_a_field_under_another_name_is_recognized(path: str, wrong: str, right: str) -> None:
+    raw = copy.deepcopy(LESSON)
+    place: Any = raw
+    for step in steps(path):
+        place = place[step]
+    place[wrong] = place.pop(right)
+    (found,) = problems(raw)
+    assert found["path"] == f"lesson{path}.{right}"
+    assert f"is called `{right}`, not `{wrong}`" in found["problem"]
+    assert found["given"].startswith(f'"{wrong}": ')
+    place[right] = place.pop(wrong)
+    assert check_lesson(raw)
+
+
+def test_html_in_a_widgets_content_is_recognized_as_html() -> None:
+    (kind, content) = problems(broken(f"{E}[1]", {"type": "text-1", "content": "<p>a</p>"}))
+    assert (kind["path"], content["path"]) == ("lesson.elements[1].type", "lesson.elements[1].html")
+
+
+def test_a_field_that_means_nothing_is_to_go_and_the_fields_are_listed_once() -> None:
+    first, second = problems(broken(f"{E}[1]", {"type": "text", "text": "a", "zz": 1, "qq": 2}))
+    assert first["problem"] == "is no field here; these are: type, title, text, html"
+    assert second["problem"] == "is no field here" and "nearest" not in first
+
+
+@pytest.mark.parametrize(
+    ("right", "number"), [("não", 1), ("NÃO", 1), ("b", 1), (0, 0), ("sim", 0), ("talvez", None)]
+)
+def test_a_right_answer_named_beside_the_choices_is_put_where_it_belongs(
+    right: Any, number: int | None
+) -> None:
+    question = {"question": "É?", "choices": ["sim", "não"], "correct_answer": right}
+    found = problems(broken(f"{E}[2].questions", [question]))
+    assert f"lesson{QUESTION}.correct_answer" in [problem["path"] for problem in found]
+    if number is not None:
+        marked = next(
+            problem for problem in found if problem["path"] == f"lesson{QUESTION}.choices[{number}]"
+        )
+        assert json.loads(marked["nearest"])["correct"] is True
+
+
+def test_text_and_html_at_once_are_too_much() -> None:
+    (found,) = problems(broken(f"{E}[1].html", "<p>a</p>"))
+    assert found["path"] == "lesson.elements[1].text" and "`html` is there too" in found["problem"]
+
+
+@pytest.mark.parametrize("fragment", ["<script>x</script>", "<iframe src=x></iframe>", "<b>" * 200 + "x"])
+def test_html_of_which_nothing_would_be_left_is_refused(fragment: str) -> None:
+    (found,) = problems(broken(f"{E}[1]", {"type": "text", "html": fragment}))
+    assert found["path"] == "lesson.elements[1].html" and "<p>" in found["nearest"]
+
+
+def test_all_broken_rules_are_told_at_once_also_those_that_hide_behind_others() -> None:
+    raw = {
+        "titulo": "Células",
+        "duration": "50 min",
+        "elements": [
+            {"type": "quiz-1", "questions": [{"question": "É?", "answers": ["sim", "não"]}]},
+            {"type": "image", "url": "http://x.example/a.png"},
+        ],
+    }
+    assert [problem["path"] for problem in problems(raw)] == [
+        "lesson.title",
+        "lesson.duration_minutes",
+        "lesson.elements[0].type",
+        "lesson.elements[0].questions[0].choices",
+        "lesson.elements[0].questions[0].choices[0]",
+        "lesson.elements[0].questions[0].choices[1]",
+        "lesson.elements[0].questions[0].choices[0].correct",
+        "lesson.elements[1].url",
+        "lesson.elements[1].description",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (json.dumps(LESSON), "is a text that contains JSON: give the object itself"),
+        ({"lesson": LESSON}, "is one level too deep: leave out the outer `lesson`"),
+        (None, "must be an object with the fields of a lesson"),
+        ([LESSON], "must be an object with the fields of a lesson"),
+        ("[" * 5000, "must be an object with the fields of a lesson"),
+    ],
+)
+def test_a_lesson_in_the_wrong_wrapping_is_told_so(raw: Any, words: str) -> None:
+    (found,) = problems(raw)
+    assert found["path"] == "lesson" and words in found["problem"]
+
+
+def deep(levels: int) -> Any:
+    value: Any = {}
+    for _ in range(levels):
+        value = {"elements": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (LESSON | {"elements": [IMAGE] * 10_000}, f"has 10000 entries, the limit is {MAX_ELEMENTS}"),
+        (LESSON | {"elements": [{"type": "list", "items": ["x"] * 60_000}]}, f"more than {MAX_PARTS} values"),
+        (LESSON | {"x": deep(100_000)}, "nested more than 20 levels deep"),
+        (LESSON | {"description": "x" * 30_000_000}, "more than 800000 characters"),
+        ({f"field{n}": 1 for n in range(45_000)}, "is no field here"),
+        (LESSON | {"elements": [{"type": "list", "items": [0] * 45_000}]}, "the limit is 100: divide it"),
+        (LESSON | {"elements": [{"type": "text", "text": "a" * 20_000}] * 21}, "the limit is 400000"),
+        (LESSON | {"title": 10**4000, "elements": [{"type": "x" * 400_000}]}, "must be one of"),
+    ],
+    ids=["elements", "values", "deep", "characters", "fields", "items", "total", "strange"],
+)
+def test_what_is_far_too_large_is_refused_at_once(raw: Any, words: str) -> None:
+    started = time.process_time()
+    found = problems(raw)
+    assert time.process_time() - started < 1.5
+    assert any(words in problem["problem"] for problem in found)
+    assert len(json.dumps(found)) < 20_000
+
+
+def test_ten_thousand_elements_are_refused_in_milliseconds() -> None:
+    raw = LESSON | {"elements": [IMAGE] * 10_000}
+    started = time.process_time()
+    problems(raw)
+    assert time.process_time() - started < 0.05
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where", "nearest"),
+    [
+        (".widgets[0].action", "insert", ".widgets[0].action", "add"),
+        (".widgets[2].action", "delete", ".widgets[2].action", "remove"),
+        (".widgets[1].position", "1", ".widgets[1].position", 1),
+        (".widgets[1].position", -1, ".widgets[1].position", 0),
+        (".widgets[1].position", ..., ".widgets[1].position", 0),
+        (".widgets[2].widget_id", ..., ".widgets[2].widget_id", "id from get_composition"),
+        (".widgets[0].element.type", "text-1", ".widgets[0].element.type", "text"),
+        (".widgets[0].element", "Frase", ".widgets[0].element", {"type": "text", "text": "Frase"}),
+        (".tags", ["a", "a"], ".tags", ["a"]),
+    ],
+)
+def test_a_change_is_checked_like_a_lesson(path: str, value: Any, where: str, nearest: Any) -> None:
+    raw = broken(path, value, CHANGE)
+    found = problems(raw, check_change)
+    assert [problem["path"] for problem in found] == [f"change{where}"]
+    assert json.loads(found[0]["nearest"]) == nearest
+    assert check_change(put(raw, found[0]))
+
+
+def test_a_change_must_change_something() -> None:
+    (found,) = problems({}, check_change)
+    assert "at least one of title, description, author, tags, widgets" in found["problem"]
+    assert check_change({"description": ""}).description == ""
+
+
+def test_what_is_right_is_returned_as_it_is() -> None:
+    assert check_lesson(LESSON).title == "A célula"
+    assert check_lesson(LESSON | {"title": "  Aula ", "description": "a\r\nb"}).description == "a\nb"
+    assert len(check_change(CHANGE).widgets) == 3
+
+
+def test_what_is_checked_is_not_changed() -> None:
+    raw = broken(f"{E}[2].type", "quiz-1")
+    before = copy.deepcopy(raw)
+    problems(raw)
+    assert raw == before
+
+
+@patient
+@given(JSON)
+def test_no_json_crashes_the_check(raw: Any) -> None:
+    for check in (check_lesson, check_change):
+        try:
+            check(raw)
+        except ComposerError as error:
+            assert error.code.code == "invalid_lesson" and error.details["problems"]
+
+
+@st.composite
+def spoilt_lessons(draw: st.DrawFn) -> Any:
+    """A valid lesson in which something was replaced, taken out, added or renamed."""
+    raw = draw(LESSONS)
+    for _ in range(draw(st.integers(1, 4))):
+        place: Any = raw
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            if isinstance(place[key], (dict, list)) and draw(st.booleans()):
+                place = place[key]
+                continue
+            match draw(st.sampled_from(["replace", "remove", "rename"])):
+                case "replace":
+                    place[key] = draw(JSON)
+                case "rename" if isinstance(place, dict):
+                    place[draw(st.sampled_from(["content", "answers", "x", "id", "text", "type"]))] = (
+                        place.pop(key)
+                    )
+                case _:
+                    place.pop(key)
+            break
+    return raw
+
+
+@patient
+@given(spoilt_lessons())
+def test_whatever_is_wrong_with_a_lesson_repairing_what_is_told_ends_in_a_valid_one(raw: Any) -> None:
+    for _ in range(8):
+        try:
+            compose(check_lesson(raw))
+            return
+        except ComposerError as error:
+            assert error.code.code == "invalid_lesson"
+            for problem in error.details["problems"]:
+                raw = put(raw, problem)
+    raise AssertionError(f"not repaired: {raw}")
