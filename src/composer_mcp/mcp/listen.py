@@ -45,6 +45,7 @@ from pydantic import ConfigDict
 from composer_mcp.errors import TOO_MANY_STREAMS, ComposerError
 from composer_mcp.mcp.tasks import Tasks
 from composer_mcp.mcp.tasks.wire import Context
+from composer_mcp.observability import metrics
 
 Letter = Notification[Any, Any]
 #: Longer than any token is good for; a stream of a caller whose token never expires ends then, too.
@@ -196,9 +197,11 @@ class Listener:
         if self.streams >= limits.streams:
             _refuse(TOO_MANY_STREAMS.error(limit=limits.streams, whose="of all callers"))
         self._streams[audience.name] += 1
+        metrics.SUBSCRIPTIONS.inc()
         try:
             yield
         finally:
+            metrics.SUBSCRIPTIONS.dec()
             self._streams[audience.name] -= 1
             # Callers come and go; whoever has no stream is not remembered.
             self._streams += Counter()

@@ -35,6 +35,7 @@ from composer_mcp.errors import INTERNAL, NOT_CONFIRMED, UNKNOWN_PROMPT, Compose
 from composer_mcp.mcp import arguments as wrong
 from composer_mcp.mcp import completions, following, preview_app, prompts, resources, results, tools
 from composer_mcp.mcp.services import Services
+from composer_mcp.mcp.tasks import Accepted
 from composer_mcp.observability import metrics
 from composer_mcp.security import caller
 
@@ -107,6 +108,9 @@ class ComposerServer(MCPServer[Services]):
             caller.current.get().require(name)
             self._check_names(name, arguments)
             result = await super().call_tool(name, arguments, context)
+        except Accepted:
+            metrics.TOOL_CALLS.labels(name if name in caller.SCOPES else "other", "accepted").inc()
+            raise
         except (ToolError, ComposerError) as error:
             if isinstance(error, ToolError) and name not in self._ours:
                 raise

@@ -27,6 +27,9 @@ HTTP_REQUESTS = Counter("composer_http_requests", "HTTP requests answered", ["me
 HTTP_SECONDS = Histogram(
     "composer_http_request_seconds", "Time to the end of the answer", ["path"], buckets=SECONDS
 )
+SUBSCRIPTIONS = Gauge(
+    "composer_subscription_streams", "Open streams of subscriptions", multiprocess_mode="livesum"
+)
 TOOL_CALLS = Counter("composer_tool_calls", "Calls of tools, by outcome or error code", ["tool", "outcome"])
 JOBS = Counter("composer_jobs", "Attempts at jobs, by outcome or error code", ["kind", "outcome"])
 JOB_SECONDS = Histogram("composer_job_seconds", "Time of one attempt", ["kind"], buckets=SECONDS)
