@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
+.PHONY: help demo lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
         bench bundle build artifacts docs lock clean
 
 help: ## list the targets
@@ -16,6 +16,9 @@ help: ## list the targets
 setup: $(READY) ## install what the controller needs (.venv and Debian packages)
 $(READY): requirements/dev.txt requirements/bootstrap.txt scripts/bootstrap scripts/controller-packages.txt pyproject.toml
 	@scripts/bootstrap
+
+demo: ## the server alone on this machine, in under two minutes: a composition, its preview, a line for your client
+	@scripts/demo
 
 lab: setup ## the whole platform in local containers, ending with a composition made through the front door
 	@$(PYTHON) -m lab up

@@ -13,7 +13,7 @@ from tools.tracked import ROOT, tracked
 
 LAYER = "lint"
 WORKERS = 2
-TYPED = ("src/composer_mcp", "tools", "lab", "benchmarks")
+TYPED = ("src/composer_mcp", "tools", "lab", "demo", "benchmarks")
 
 
 @dataclass(frozen=True, slots=True)
