@@ -88,7 +88,7 @@ async def test_a_save_in_the_editor_is_a_new_version_and_blocks_an_old_change(
         async with page.expect_response("**/versions/dynamic*"):
             await page.get_by_text("Salvar composição").click()
         read = await work.composer.read(saved.uid)
-        assert read.metadata.description == "Mudada no editor"
+        assert read.description == "Mudada no editor"
         request = UpdateComposition(uid=saved.uid, change={"title": "x"}, expected_version=saved.version)
         with pytest.raises(Exception, match="changed by somebody else"):
             await handlers.run(request, work)

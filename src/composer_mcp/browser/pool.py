@@ -43,6 +43,8 @@ ARGUMENTS = (
     "--force-color-profile=srgb",
     "--font-render-hinting=none",
 )
+#: What of our environment the driver must not have: debug output would show addresses with the token.
+DRIVERS_OWN = ("TMPDIR", "DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_OPTIONS", "NODE_DEBUG")
 LAUNCH_TRIES = 2
 OPEN_TRIES = 2
 CLOSE_SECONDS = 10
@@ -247,16 +249,14 @@ class BrowserPool:
 
     async def _driver(self) -> Playwright:
         if self._playwright is None:
+            before = {name: os.environ.pop(name, None) for name in DRIVERS_OWN}
             # The driver keeps browser profiles in its TMPDIR and knows no other way to name the place.
-            before = os.environ.get("TMPDIR")
             os.environ["TMPDIR"] = str(self._directory)
             try:
                 self._playwright = await async_playwright().start()
             finally:
-                if before is None:
-                    del os.environ["TMPDIR"]
-                else:
-                    os.environ["TMPDIR"] = before
+                del os.environ["TMPDIR"]
+                os.environ.update({name: value for name, value in before.items() if value is not None})
         return self._playwright
 
     async def _stop_driver(self) -> None:

@@ -49,6 +49,7 @@ from composer_mcp.errors import (
     ErrorCode,
 )
 from composer_mcp.observability import metrics
+from composer_mcp.observability.masking import hide
 
 Fence = Callable[[], Awaitable[None]]
 
@@ -77,6 +78,8 @@ class ComposerApi:
         project_key: SecretStr,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        for secret in (token, project_key):
+            hide(secret.get_secret_value())
         self.settings = settings
         self.token = token
         self._project_key = project_key

@@ -32,7 +32,7 @@ from composer_mcp.errors import (
     EDITOR_NOT_READY,
     ComposerError,
 )
-from composer_mcp.observability.logs import redact
+from composer_mcp.observability.masking import redact
 
 if TYPE_CHECKING:
     from composer_mcp.browser.pool import BrowserPool

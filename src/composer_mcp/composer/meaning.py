@@ -22,7 +22,7 @@ from composer_mcp.errors import (
     COMPOSER_UNAVAILABLE,
     ComposerError,
 )
-from composer_mcp.observability.logs import redact
+from composer_mcp.observability.masking import redact
 
 NOTHING_CHANGED = "Nothing was changed."
 NOTHING_SAVED = "Nothing was saved."

@@ -185,3 +185,57 @@ async def test_only_the_page_may_call_the_api_from_a_browser(connect: Open) -> N
             for origin in ("https://app.test", "https://other.test")
         ]
     assert allowed == [200, 400]
+
+
+async def test_a_version_is_read_by_its_own_uid(connect: Open) -> None:
+    async with connect() as client:
+        uid = (await client.post(CREATE, headers=HEADERS, files=part())).json()["uid"]
+        where = {"uid": uid, "manual_project_uid": PROJECT_UID}
+        newer = DOCUMENT.replace('"A"', '"B"')
+        await client.put("/storage/v1.0/content", params=where, headers=HEADERS, files=part(newer))
+        answer = await client.get("/storage/v1.0/content/versions/", params={"uid": uid}, headers=HEADERS)
+        uids = [version["content_uid"] for version in answer.json()]
+        contents = [
+            (await client.get("/storage/v1.0/content", params=query(each))).text for each in (uid, *uids)
+        ]
+    assert uid not in uids and contents == [newer, newer, DOCUMENT]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "seen"),
+    [
+        (Fault("user_me", "away", location="https://x.test/"), 302, ""),
+        (Fault("user_me", "blank"), 200, ""),
+        (Fault("user_me", "page"), 200, "Em manutenção"),
+        (Fault("user_me", status=503), 503, "Internal error"),
+        (Fault("user_me", skip=1), 200, "servico.composer@escola.example"),
+    ],
+)
+async def test_a_route_fails_as_it_is_told_to(
+    connect: Open, faults: Faults, fault: Fault, status: int, seen: str
+) -> None:
+    faults.active.append(fault)
+    async with connect() as client:
+        answer = await client.get("/auth/v1.0/user/me", headers=HEADERS)
+    assert answer.status_code == status and seen in answer.text
+
+
+async def test_a_bomb_is_small_and_unpacks_to_much(connect: Open, faults: Faults) -> None:
+    faults.active.append(Fault("user_me", "bomb"))
+    async with (
+        connect() as client,
+        client.stream("GET", "/auth/v1.0/user/me", headers=HEADERS) as answer,
+    ):
+        packed = b"".join([piece async for piece in answer.aiter_raw()])
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(packed) < 300_000 and int.from_bytes(packed[-4:], "little") == 200_000_000
+
+
+async def test_the_page_shows_other_texts_when_told_to(connect: Open, faults: Faults) -> None:
+    faults.texts = {"Nova composição": "Criar composição"}
+    async with connect() as client:
+        changed = (await client.get("/assets/main.js")).text
+        faults.texts = {}
+        known = (await client.get("/assets/main.js")).text
+        assert (await client.get("/assets/..%2Findex.html")).status_code == 404
+    assert "Criar composição" in changed and "Nova composição" in known and "Criar" not in known
