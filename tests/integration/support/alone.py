@@ -59,12 +59,12 @@ class Alone:
         return int((self.state / "lock").read_text().removeprefix("process "))
 
     @contextlib.asynccontextmanager
-    async def stdio(self, mode: str = "auto") -> AsyncIterator[Client]:
-        """Start it as a client does, and connect."""
+    async def stdio(self, mode: str = "auto", **client: Any) -> AsyncIterator[Client]:
+        """Start it as a client does, and connect; ``client`` goes to the SDK's client."""
         server = StdioServerParameters(command=CLI, args=self.arguments("stdio"))
         with self.log.open("a") as log:
-            async with Client(stdio_client(server, errlog=log), mode=mode) as client:
-                yield client
+            async with Client(stdio_client(server, errlog=log), mode=mode, **client) as connection:
+                yield connection
 
     def serve(self) -> Process:
         """Start it for HTTP and wait until it answers."""
