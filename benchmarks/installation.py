@@ -1,7 +1,7 @@
 """Our server as an operator would install it, for a bench: real PostgreSQL, real tokens, our own processes.
 
-The parts are those of the integration tests. The database waits for its disk, as in production (the tests
-switch that off).
+The parts are those of the integration tests, with two differences: the database waits for its disk, as in
+production, and nothing on the loopback is encrypted, neither calls nor the database, since no peer's is.
 """
 
 from __future__ import annotations
@@ -22,11 +22,20 @@ from tests.integration.support.postgres import Postgres
 
 SCOPES = "compositions:read compositions:write jobs:read jobs:write"
 TOKEN_SECONDS = 4 * 3600
-DURABLE = (
-    "alter system set fsync = on",
-    "alter system set synchronous_commit = on",
-    "select pg_reload_conf()",
-)
+
+
+class BenchPostgres(Postgres):
+    """A cluster that waits for its disk, and is asked without encryption."""
+
+    def start(self) -> None:
+        """See :class:`Postgres`; called by it."""
+        (self._data / "pg_hba.conf").write_text(
+            "local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+            "host all all ::1/128 scram-sha-256\n"
+        )
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.write("\nfsync = on\nsynchronous_commit = on\n")
+        super().start()
 
 
 class Installation:
@@ -56,12 +65,19 @@ class Installation:
         """Start a web process with so many further tools; return it and its port."""
         port = free_port()
         self.platform.port = port
-        self.platform.configure(**self.sections)
+        self._configure()
         arguments = [str(self.platform.config), str(self.platform.credentials)]
         command = [sys.executable, "-m", "benchmarks.our_server", *arguments]
         child = self.start([*command, f"127.0.0.1:{port}", str(further_tools)], name, core)
         await child.listens(port)
         return child, port
+
+    def _configure(self) -> None:
+        self.platform.configure(**self.sections)
+        authority = f'authority = "{self.postgres.authority}"\n'
+        written = self.platform.config.read_text()
+        start, database = written.split("[database]\n", 1)
+        self.platform.config.write_text(f"{start}[database]\n{database.replace(authority, '', 1)}")
 
     def stop(self) -> None:
         """End all processes."""
@@ -76,11 +92,9 @@ def installed() -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix="composer-bench-") as name:
         folder = Path(name)
         authority = Authority(folder / "authority")
-        postgres = Postgres(authority)
+        postgres = BenchPostgres(authority)
         issuer = Issuer(authority, PUBLIC_URL)
         try:
-            for statement in DURABLE:
-                postgres.sql("postgres", statement)
             home = folder / "server"
             home.mkdir()
             installation = Installation(home, postgres, issuer, authority)
