@@ -106,7 +106,7 @@ class Attempts:
         structlog.contextvars.bind_contextvars(
             correlation_id=job.correlation_id, tenant=job.tenant, attempt=job.epoch
         )
-        log.info("job.started")
+        log.debug("job.started")
         began = time.monotonic()
         metrics.job_started(job.kind, (job.started_at - job.created_at).total_seconds())
         outcome = "cancelled"
@@ -183,7 +183,10 @@ class Attempts:
 
         async def keep() -> None:
             nonlocal lost
+            # What is over by then was never seen to run: nobody would have read so short a progress.
+            await asyncio.sleep(PROGRESS_SECONDS)
             ours = True
+            latest.renew()
             while ours:
                 news = await latest.take(LOOK_SECONDS)
                 # While the database is away, progress is dropped and the job is taken to be ours.
@@ -229,6 +232,10 @@ class LatestProgress:
     async def __call__(self, fraction: float, message: str) -> None:
         """See :class:`~composer_mcp.jobs.work.Progress`."""
         self._latest = (min(1.0, max(0.0, fraction)), message[:500])
+        self._changed.set()
+
+    def renew(self) -> None:
+        """Let the present progress be taken, even if it was never reported."""
         self._changed.set()
 
     async def take(self, seconds: float) -> tuple[float, str] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -18,7 +19,10 @@ from composer_mcp.errors import ComposerError
 from composer_mcp.jobs.engine import JobRecord
 
 POLL_SECONDS = 1.0
+#: How many jobs are remembered that were made here or announced, to save the first look at new ones.
+RECENT_LIMIT = 4096
 
+T = TypeVar("T")
 #: Reads the present records of some jobs; those that do not exist are left out.
 Read = Callable[[Collection[UUID]], Awaitable[list[JobRecord]]]
 
@@ -32,6 +36,7 @@ class Watch:
         self._waiting = set(job_ids)
         self._news: dict[UUID, JobRecord] = {}
         self._known: dict[UUID, tuple[object, ...]] = {}
+        self._settled: set[UUID] = set()
         self._changed = asyncio.Event()
 
     def tell(self, job_id: UUID, record: JobRecord | None) -> None:
@@ -51,6 +56,12 @@ class Watch:
             self._known[job_id] = essence
             self._news[job_id] = record
             self._changed.set()
+            if record.state.finished:
+                self._settled.add(job_id)
+
+    def settled(self, job_id: UUID) -> bool:
+        """Return whether the end of a job is known here."""
+        return job_id in self._settled
 
     def drop(self, job_id: UUID) -> None:
         """Stop waiting for a job."""
@@ -79,6 +90,9 @@ class WaiterHub:
         self._watches: dict[UUID, set[Watch]] = {}
         self._dirty: set[UUID] = set()
         self._wake = asyncio.Event()
+        #: Jobs that this process made and of which nothing was announced since.
+        self._expected: dict[UUID, bool] = {}
+        self._heard: dict[UUID, None] = {}
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -92,12 +106,13 @@ class WaiterHub:
 
     @contextlib.contextmanager
     def watch(self, job_ids: Collection[UUID]) -> Iterator[Watch]:
-        """Observe some jobs; how they are now is read at once."""
+        """Observe some jobs; how they are now is read at once, unless they were made here just now."""
         watch = Watch(job_ids)
         for job_id in job_ids:
             self._watches.setdefault(job_id, set()).add(watch)
-        self._dirty.update(job_ids)
-        self._wake.set()
+            if not self._expected.pop(job_id, False):
+                self._dirty.add(job_id)
+                self._wake.set()
         try:
             yield watch
         finally:
@@ -107,11 +122,27 @@ class WaiterHub:
                 if not watches:
                     self._watches.pop(job_id, None)
 
+    def expect(self, job_id: UUID) -> None:
+        """Take note that a job was made just now; until it is announced there is nothing to read."""
+        if job_id not in self._heard:
+            _remember(self._expected, job_id, True)
+
     def heard(self, job_id: UUID) -> None:
         """Take note that a job has changed."""
-        if job_id in self._watches:
+        _remember(self._heard, job_id, None)
+        self._expected.pop(job_id, None)
+        if any(not watch.settled(job_id) for watch in self._watches.get(job_id, ())):
             self._dirty.add(job_id)
             self._wake.set()
+
+    def wanted(self, job_id: UUID) -> bool:
+        """Return whether somebody waits for a job."""
+        return job_id in self._watches
+
+    def tell(self, record: JobRecord) -> None:
+        """Pass on how a job is now."""
+        for watch in self._watches.get(record.id, set()).copy():
+            watch.tell(record.id, record)
 
     def look(self) -> None:
         """Read everything that is waited for, because announcements may have been missed."""
@@ -144,3 +175,9 @@ class WaiterHub:
         for job_id in wanted:
             for watch in self._watches.get(job_id, set()).copy():
                 watch.tell(job_id, records.get(job_id))
+
+
+def _remember(recent: dict[UUID, T], job_id: UUID, value: T) -> None:
+    recent[job_id] = value
+    if len(recent) > RECENT_LIMIT:
+        del recent[next(iter(recent))]

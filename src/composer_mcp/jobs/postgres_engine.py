@@ -1,11 +1,11 @@
-"""The job engine on PostgreSQL: accepts a job in one transaction with its queue entry, and waits for it."""
+"""The job engine on PostgreSQL: accepts a job together with its entry in the queue, and waits for it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import AsyncIterator, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from composer_mcp.jobs import rules, waiting
 from composer_mcp.jobs.durations import Durations
 from composer_mcp.jobs.engine import JobRecord, JobState, OnProgress, Submission
 from composer_mcp.jobs.hub import WaiterHub
+from composer_mcp.jobs.postgres_table import entry_of
 from composer_mcp.jobs.requests import KINDS
 from composer_mcp.store import database
 from composer_mcp.store.listener import Ear, Listener
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
 
 #: Also written in the statements of ``postgres_table``.
 CHANNEL = "composer_job"
+RECORD_CHANNEL = "composer_record"
 CLASS = 1
 RECORDS = """
 select id, tenant, kind, state, progress, progress_message, created_at, updated_at, started_at, finished_at,
        result, error, input_requests
 from job where id = any($1::uuid[])
 """
+#: One statement, which accepts the job and puts it into the queue, or does neither.
+SUBMIT = "select * from job_submit($1, $2, $3, $4, $5, $6::smallint, $7, $8, $9, $10, $11)"
 LOCKED = """
 select id, tenant, kind, state, epoch, generation, priority, input_requests, input_responses
 from job where id = $1 and tenant = $2 for update
@@ -52,7 +56,11 @@ with cancelled as (
     where id = $1 returning id
 ) select pg_notify('composer_job', id::text) from cancelled
 """
-ENTRY = "select id from pgqueuer where dedupe_key = $1"
+ENQUEUE = "select job_enqueue($1, $2, $3, $4)"
+ENTRY = """
+select id from pgqueuer
+where dedupe_key = $1 and status = any(array['queued', 'picked']::pgqueuer_status[])
+"""
 ANSWER = """
 with answered as (
     update job set input_requests = $2, input_responses = $3, updated_at = clock_timestamp()
@@ -98,7 +106,7 @@ class PostgresJobEngine:
         """Open the pool and start listening; works while the database is away, and recovers."""
         async with database.pool(options, size=settings.postgresql.pool_size) as pool:
             engine = cls(pool, settings.queue, settings.web.wait_seconds)
-            listener = Listener(options, [engine.ear, engine.compositions.ear])
+            listener = Listener(options, [*engine.ears, engine.compositions.ear])
             async with engine._hub.run(), listener.run():
                 try:
                     yield engine
@@ -111,38 +119,44 @@ class PostgresJobEngine:
         return self._pool
 
     @property
-    def ear(self) -> Ear:
+    def ears(self) -> list[Ear]:
         """What the process must listen to."""
-        return Ear(CHANNEL, lambda payload: self._hub.heard(UUID(payload)), self._hub.look)
+        return [
+            Ear(RECORD_CHANNEL, self._heard_record, self._hub.look),
+            Ear(CHANNEL, lambda payload: self._hub.heard(UUID(payload)), self._hub.look),
+        ]
+
+    def _heard_record(self, payload: str) -> None:
+        """Take a whole record from its announcement: id, then the rest as JSON."""
+        job_id = UUID(payload[:36])
+        if self._hub.wanted(job_id):
+            values = json.loads(payload[36:])
+            for name in ("created_at", "updated_at", "started_at", "finished_at"):
+                values[name] = values[name] and datetime.fromisoformat(values[name])
+            self._hub.tell(self._job(values | {"id": job_id, "input_requests": None}))
 
     async def submit(self, tenant: str, key: str, request: AnyRequest, correlation_id: str) -> Submission:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
         arguments = request.model_dump_json()
         digest = rules.fingerprint(request)
 
-        async def attempt() -> asyncpg.Record:
-            async with self._pool.acquire() as connection, connection.transaction():
-                row = await connection.fetchrow(
-                    "select * from job_submit($1, $2, $3, $4, $5, $6::smallint, $7, $8, $9, $10, $11)",
-                    tenant,
-                    key,
-                    request.kind,
-                    arguments,
-                    digest,
-                    CLASS,
-                    KINDS[request.kind].cost,
-                    timedelta(seconds=self._queue.deadline_seconds),
-                    self._queue.per_tenant_limit,
-                    self._queue.total_limit,
-                    correlation_id,
-                )
-                if row["outcome"] in {"created", "requeued"}:
-                    await enqueue(
-                        connection, row["job_kind"], row["job_id"], row["job_generation"], row["job_priority"]
-                    )
-                return row
-
-        row = await patiently(attempt, "Nothing was accepted, unless an earlier repetition of this call was.")
+        row = await patiently(
+            lambda: self._pool.fetchrow(
+                SUBMIT,
+                tenant,
+                key,
+                request.kind,
+                arguments,
+                digest,
+                CLASS,
+                KINDS[request.kind].cost,
+                timedelta(seconds=self._queue.deadline_seconds),
+                self._queue.per_tenant_limit,
+                self._queue.total_limit,
+                correlation_id,
+            ),
+            "Nothing was accepted, unless an earlier repetition of this call was.",
+        )
         match row["outcome"]:
             case "key_reused":
                 raise KEY_REUSED.error(kind=row["job_kind"], job_id=str(row["job_id"]))
@@ -153,7 +167,10 @@ class PostgresJobEngine:
                     waiting=row["waiting"],
                     retry_after=await self._retry_after(),
                 )
-        return Submission(row["job_id"], row["outcome"] == "created")
+        created = row["outcome"] == "created"
+        if created:
+            self._hub.expect(row["job_id"])
+        return Submission(row["job_id"], created)
 
     async def wait(self, job_id: UUID, on_progress: OnProgress) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
@@ -188,7 +205,7 @@ class PostgresJobEngine:
                     return
                 error = rules.cancelled(job_id, row["kind"], begun=row["epoch"] > 0)
                 await connection.execute(CANCEL, job_id, json.dumps(error.as_dict()))
-                entry = await connection.fetchval(ENTRY, _entry(job_id, row["generation"]))
+                entry = await connection.fetchval(ENTRY, entry_of(job_id, row["generation"]))
                 if entry is not None:
                     # Takes the entry out of the queue, and stops the handler that is at work on it.
                     await Queries(AsyncpgDriver(connection)).mark_job_as_cancelled([JobId(entry)])
@@ -212,7 +229,7 @@ class PostgresJobEngine:
                     await connection.execute(ANSWER, job_id, json.dumps(remaining), json.dumps(answers))
                     return
                 await connection.execute(RESUME, job_id, json.dumps(answers), patience)
-                await enqueue(connection, row["kind"], job_id, row["generation"] + 1, row["priority"])
+                await connection.execute(ENQUEUE, job_id, row["generation"] + 1, row["kind"], row["priority"])
 
         await patiently(attempt, "The answer may or may not be kept; giving it again does no harm.")
         return await self.get(tenant, job_id)
@@ -236,9 +253,12 @@ class PostgresJobEngine:
 
     def _record(self, row: asyncpg.Record) -> JobRecord:
         values = dict(row)
-        values["state"] = JobState(values["state"])
         for name in ("result", "error", "input_requests"):
             values[name] = None if values[name] is None else json.loads(values[name])
+        return self._job(values)
+
+    def _job(self, values: dict[str, Any]) -> JobRecord:
+        values["state"] = JobState(values["state"])
         expires_at = values["created_at"] + timedelta(days=self._queue.retention_days)
         return JobRecord(**values, expires_at=expires_at)
 
@@ -254,16 +274,3 @@ class PostgresJobEngine:
             "select count(*) from job where finished_at > clock_timestamp() - interval '1 minute'"
         )
         return rules.retry_after(finished)
-
-
-def _entry(job_id: UUID, generation: int) -> str:
-    """Return what an entry of the queue carries, and by which it is found."""
-    return f"{job_id}:{generation}"
-
-
-async def enqueue(connection: Connection, kind: str, job_id: UUID, generation: int, priority: int) -> None:
-    """Put a job into the queue, inside the caller's transaction."""
-    entry = _entry(job_id, generation)
-    await Queries(AsyncpgDriver(connection)).enqueue(
-        kind, entry.encode(), priority, dedupe_key=entry, on_conflict="skip"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,15 +17,19 @@ from composer_mcp.store.patience import patiently
 
 # ``owner`` and not the epoch is the fence: a start need not be on disk when the work begins, and a database
 # that lost it in a crash gives the same epoch again.
+# Also written in ``thrifty_queue``. Not announced: an attempt announces its progress soon, and most are over
+# before.
+STARTED = (
+    "owner", "tenant", "idempotency_key", "kind", "arguments", "epoch", "attempts", "correlation_id",
+    "created_at", "deadline", "first_started_at", "started_at", "input_responses",
+)  # fmt: skip
 START = """
-with started as (
-    update job set state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = $3,
-                   started_at = clock_timestamp(), updated_at = clock_timestamp(),
-                   first_started_at = coalesce(first_started_at, clock_timestamp())
-    where id = $1 and generation = $2 and state in ('queued', 'running')
-    returning id, owner, tenant, idempotency_key, kind, arguments, epoch, attempts, correlation_id,
-              created_at, deadline, first_started_at, started_at, input_responses
-) select started.*, pg_notify('composer_job', id::text) from started
+update job set state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = $3,
+               started_at = clock_timestamp(), updated_at = clock_timestamp(),
+               first_started_at = coalesce(first_started_at, clock_timestamp())
+where id = $1 and generation = $2 and state in ('queued', 'running')
+returning owner, tenant, idempotency_key, kind, arguments, epoch, attempts, correlation_id,
+          created_at, deadline, first_started_at, started_at, input_responses
 """
 OWNED = "select true from job where id = $1 and owner = $2 and state = 'running'"
 HOLD = """
@@ -36,18 +41,39 @@ with changed as (
     where id = $1 and owner = $2 and state = 'running' returning id
 ) select pg_notify('composer_job', id::text) from changed
 """
+# The job's entry leaves the queue in the same moment. A small record is announced as a whole, so that those
+# who wait need not read it.
 FINISH = """
 with done as (
     update job set state = $3, result = $4, error = $5, finished_at = clock_timestamp(),
                    updated_at = clock_timestamp()
-    where id = $1 and owner = $2 and state = 'running' returning id
-) select pg_notify('composer_job', id::text) from done
+    where id = $1 and owner = $2 and state = 'running'
+    returning id, tenant, kind, state, progress, progress_message, created_at, updated_at, started_at,
+              finished_at, result, error, generation
+), gone as (
+    delete from pgqueuer using done
+    where dedupe_key = done.id || ':' || done.generation
+      and status = any(array['queued', 'picked']::pgqueuer_status[])
+), told as (
+    select id::text || json_build_object(
+        'tenant', tenant, 'kind', kind, 'state', state, 'progress', progress,
+        'progress_message', progress_message, 'created_at', created_at, 'updated_at', updated_at,
+        'started_at', started_at, 'finished_at', finished_at, 'result', result, 'error', error
+    )::text as record from done
+)
+select case when octet_length(record) < 7900 then pg_notify('composer_record', record) end,
+       pg_notify('composer_job', id::text)
+from done, told
 """
 ASK = """
 with asked as (
     update job set state = 'input_required', input_requests = $3, updated_at = clock_timestamp(),
                    input_deadline = clock_timestamp() + $4::interval
-    where id = $1 and owner = $2 and state = 'running' returning id
+    where id = $1 and owner = $2 and state = 'running' returning id, generation
+), gone as (
+    delete from pgqueuer using asked
+    where dedupe_key = asked.id || ':' || asked.generation
+      and status = any(array['queued', 'picked']::pgqueuer_status[])
 ) select pg_notify('composer_job', id::text) from asked
 """
 
@@ -55,27 +81,42 @@ with asked as (
 class PostgresJobTable:
     """Reads and writes rows of ``job`` for attempts of this process.
 
-    Starts are taken from ``relaxed``, a pool whose commits need not be on disk: what matters is written
-    durably by ``hold`` and by the end.
+    Starts are written through ``relaxed``, a pool whose commits need not be on disk: what matters is written
+    durably by ``hold`` and by the end. Together with the queue of the same process, which starts jobs as it
+    fetches them and need not be told of their end, it saves two questions a job.
     """
 
     def __init__(self, pool: asyncpg.Pool, relaxed: asyncpg.Pool, input_seconds: float) -> None:
         self._pool = pool
         self._relaxed = relaxed
         self._input_limit = timedelta(seconds=input_seconds)
+        self._started: dict[str, Started] = {}
+        self._ended: set[str] = set()
+        #: Called with each entry that has left the queue.
+        self.on_end: Callable[[str], None] = _ignore
+
+    def claimed(self, entry: str, row: Mapping[str, Any]) -> None:
+        """Take over a job that was started while its entry was fetched; ``row`` has what START returns."""
+        job_id, _, generation = entry.partition(":")
+        self._started[entry] = _started(row, UUID(job_id), int(generation))
+
+    def forget_ended(self, entry: str) -> bool:
+        """Return whether this entry has left the queue already; asked once for each."""
+        ended = entry in self._ended
+        self._ended.discard(entry)
+        return ended
 
     async def start(self, job_id: UUID, generation: int) -> Started | None:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""
+        claimed = self._started.pop(entry_of(job_id, generation), None)
+        if claimed is not None:
+            return claimed
         # The same owner for all tries: one whose answer was lost may have taken the job.
         owner = uuid4()
         row = await patiently(
             lambda: self._relaxed.fetchrow(START, job_id, generation, owner), "The job is queued."
         )
-        if row is None:
-            return None
-        values = {name: value for name, value in row.items() if name not in {"id", "pg_notify"}}
-        values["inputs"] = json.loads(values.pop("input_responses") or "{}")
-        return Started(job_id=job_id, **values)
+        return None if row is None else _started(row, job_id, generation)
 
     async def hold(self, job: Started) -> bool:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""
@@ -107,10 +148,33 @@ class PostgresJobTable:
         row = await patiently(
             lambda: self._pool.fetchrow(ASK, job.job_id, job.owner, asked, self._input_limit), ""
         )
-        return row is not None
+        return self._left(job, row)
 
     async def _end(self, job: Started, state: str, result: str | None, error: str | None) -> bool:
         row = await patiently(
             lambda: self._pool.fetchrow(FINISH, job.job_id, job.owner, state, result, error), ""
         )
-        return row is not None
+        return self._left(job, row)
+
+    def _left(self, job: Started, row: asyncpg.Record | None) -> bool:
+        if row is None:
+            return False
+        entry = entry_of(job.job_id, job.generation)
+        self._ended.add(entry)
+        self.on_end(entry)
+        return True
+
+
+def entry_of(job_id: UUID, generation: int) -> str:
+    """Return what an entry of the queue carries, and by which it is found."""
+    return f"{job_id}:{generation}"
+
+
+def _started(row: Mapping[str, Any], job_id: UUID, generation: int) -> Started:
+    values = {name: row[name] for name in STARTED}
+    values["inputs"] = json.loads(values.pop("input_responses") or "{}")
+    return Started(job_id=job_id, generation=generation, **values)
+
+
+def _ignore(_entry: str) -> None:
+    """Nobody wants to know."""

@@ -58,7 +58,7 @@ class SqliteJobTable:
         for name in ("created_at", "deadline", "first_started_at", "started_at"):
             values[name] = datetime.fromtimestamp(values[name], UTC)
         values["inputs"] = json.loads(values.pop("input_responses") or "{}")
-        return Started(job_id=job_id, owner=owner, **values)
+        return Started(job_id=job_id, generation=generation, owner=owner, **values)
 
     async def hold(self, job: Started) -> bool:
         """See :class:`~composer_mcp.jobs.table.JobTable`; every start is durable here."""

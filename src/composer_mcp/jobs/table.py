@@ -22,6 +22,7 @@ class Started:
     """
 
     job_id: UUID
+    generation: int
     owner: UUID
     tenant: str
     idempotency_key: str

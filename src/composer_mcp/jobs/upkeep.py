@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from composer_mcp.jobs import rules
-from composer_mcp.jobs.postgres_engine import enqueue
+from composer_mcp.jobs.postgres_engine import ENQUEUE
 
 if TYPE_CHECKING:
     from pgqueuer import PgQueuer
@@ -52,7 +52,7 @@ async def mend(pool: asyncpg.Pool, attempt_limit: timedelta) -> int:
     async with pool.acquire() as connection, connection.transaction():
         rows = await connection.fetch(STRANDED, attempt_limit)
         for row in rows:
-            await enqueue(connection, row["kind"], row["id"], row["generation"], row["priority"])
+            await connection.execute(ENQUEUE, row["id"], row["generation"], row["kind"], row["priority"])
     if rows:
         log.warning("upkeep.stranded_jobs", jobs=[str(row["id"]) for row in rows])
     return len(rows)

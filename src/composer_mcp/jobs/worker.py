@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pgqueuer
 import structlog
-from pgqueuer import PgQueuer
 
 from composer_mcp.jobs import upkeep
 from composer_mcp.jobs.attempt import Attempts, Handle, Resources
 from composer_mcp.jobs.postgres_table import PostgresJobTable
 from composer_mcp.jobs.requests import REQUESTS
+from composer_mcp.jobs.thrifty_queue import thrifty
 from composer_mcp.observability.systemd import Supervisor
 from composer_mcp.store import database
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.postgres_compositions import PostgresCompositions
 
 if TYPE_CHECKING:
+    from pgqueuer import PgQueuer
+
     from composer_mcp.settings import Credentials, Settings
 
 log = structlog.get_logger(__name__)
@@ -78,7 +80,7 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
         attempts = Attempts(table, handle, resources, PostgresCompositions(pool), settings.worker)
 
         def queue() -> contextlib.AbstractAsyncContextManager[PgQueuer]:
-            return _queue(settings, options, attempts, pool, supervisor, stop)
+            return _queue(settings, options, attempts, table, pool, supervisor, stop)
 
         log.info("worker.starting", concurrency=concurrency)
         await pgqueuer.run(
@@ -100,6 +102,7 @@ async def _queue(
     settings: Settings,
     options: dict[str, Any],
     attempts: Attempts,
+    table: PostgresJobTable,
     durable: asyncpg.Pool,
     supervisor: Supervisor,
     stop: asyncio.Event,
@@ -108,7 +111,7 @@ async def _queue(
     # The queue's own bookkeeping need not be on disk at once: a lost claim or heartbeat is repeated.
     pool = await database.pool(options, size=settings.worker.concurrency + 4, relaxed=True)
     try:
-        queuer = PgQueuer.from_asyncpg_pool(pool)
+        queuer = thrifty(pool, table)
         for kind in REQUESTS:
             queuer.entrypoint(kind, accepts_context=True)(attempts.run)
         upkeep.register(queuer, durable, settings)

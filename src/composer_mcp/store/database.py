@@ -73,7 +73,16 @@ def pool(options: dict[str, Any], *, size: int, relaxed: bool = False) -> asyncp
     """Prepare a pool; it connects when first used, so a process can start while the database is away.
 
     ``relaxed`` lets commits return before they are on disk: for what the queue repeats anyway.
+
+    Connections are given back as they are, without the usual four statements that undo what a borrower may
+    have set: nobody here sets anything on a connection, and they would be half of all statements.
     """
     if relaxed:
         options = options | {"server_settings": options["server_settings"] | {"synchronous_commit": "off"}}
-    return asyncpg.create_pool(min_size=0, max_size=size, max_inactive_connection_lifetime=60, **options)
+    return asyncpg.create_pool(
+        min_size=0, max_size=size, max_inactive_connection_lifetime=60, reset=_leave_as_it_is, **options
+    )
+
+
+async def _leave_as_it_is(_connection: object) -> None:
+    """Undo nothing."""

@@ -26,8 +26,25 @@ create index job_waiting_by_tenant on job (tenant) where state in ('queued', 'in
 drop index job_queued_by_tenant;
 create index job_asking on job (input_deadline) where state = 'input_required';
 
--- As before, but: what was cancelled is queued again by the same call; jobs that wait for an answer count
--- against the tenant's limit, because otherwise nothing would bound them; a repetition asks anew.
+-- Put a job into PgQueuer's queue, as its own enqueue does, with the job's id and generation as payload and as
+-- the key that makes a second entry impossible. In the database, because the tenant's lock below would
+-- otherwise be held while the application is asked what to do next.
+create function job_enqueue(p_id uuid, p_generation integer, p_kind text, p_priority integer) returns void
+language sql as $$
+    with entry as (
+        insert into pgqueuer (priority, entrypoint, payload, dedupe_key, headers, status)
+        values (p_priority, p_kind, convert_to(p_id || ':' || p_generation, 'UTF8'), p_id || ':' || p_generation,
+                'null', 'queued')
+        on conflict do nothing
+        returning id, entrypoint, priority
+    )
+    insert into pgqueuer_log (job_id, status, entrypoint, priority)
+    select id, 'queued', entrypoint, priority from entry
+$$;
+
+-- As before, but: it also puts the job into the queue; what was cancelled is queued again by the same call;
+-- jobs that wait for an answer count against the tenant's limit, because otherwise nothing would bound them;
+-- a repetition asks anew.
 create or replace function job_submit(
     p_tenant text,
     p_key text,
@@ -53,9 +70,12 @@ declare
 begin
     -- Held until commit: calls of one tenant are accepted one after another, so that a key is never
     -- used twice and the limit is exact.
-    insert into tenant_tag as t (tenant, class, tag) values (p_tenant, p_class, 0)
-        on conflict (tenant, class) do update set tag = t.tag
-        returning t.tag into own;
+    select tag into own from tenant_tag where tenant = p_tenant and class = p_class for update;
+    if not found then
+        insert into tenant_tag as t (tenant, class, tag) values (p_tenant, p_class, 0)
+            on conflict (tenant, class) do update set tag = t.tag
+            returning t.tag into own;
+    end if;
 
     select * into old from job where tenant = p_tenant and idempotency_key = p_key;
     if found then
@@ -93,22 +113,25 @@ begin
     update tenant_tag set tag = new_tag where tenant = p_tenant and class = p_class;
 
     if old.id is null then
-        return query
-            insert into job (tenant, idempotency_key, kind, arguments, arguments_hash, class, fairness_tag, priority,
-                             correlation_id, deadline)
+        insert into job (tenant, idempotency_key, kind, arguments, arguments_hash, class, fairness_tag, priority,
+                         correlation_id, deadline)
             values (p_tenant, p_key, p_kind, p_arguments, p_hash, p_class, new_tag, new_priority,
                     p_correlation_id, clock_timestamp() + p_patience)
-            returning 'created', id, kind, generation, priority, waiting_jobs;
+            returning 'created', id, kind, generation, priority
+            into outcome, job_id, job_kind, job_generation, job_priority;
     else
-        return query
-            update job set state = 'queued', error = null, progress = 0, progress_message = '', attempts = 0,
-                           generation = generation + 1, fairness_tag = new_tag, priority = new_priority,
-                           correlation_id = p_correlation_id, finished_at = null, owner = null,
-                           input_requests = null, input_responses = null, input_deadline = null,
-                           updated_at = clock_timestamp(), deadline = clock_timestamp() + p_patience
+        update job set state = 'queued', error = null, progress = 0, progress_message = '', attempts = 0,
+                       generation = generation + 1, fairness_tag = new_tag, priority = new_priority,
+                       correlation_id = p_correlation_id, finished_at = null, owner = null,
+                       input_requests = null, input_responses = null, input_deadline = null,
+                       updated_at = clock_timestamp(), deadline = clock_timestamp() + p_patience
             where id = old.id
-            returning 'requeued', id, kind, generation, priority, waiting_jobs;
+            returning 'requeued', id, kind, generation, priority
+            into outcome, job_id, job_kind, job_generation, job_priority;
     end if;
+    perform job_enqueue(job_id, job_generation, job_kind, job_priority);
+    waiting := waiting_jobs;
+    return next;
 end
 $$;
 

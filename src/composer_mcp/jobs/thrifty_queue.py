@@ -1,0 +1,205 @@
+"""PgQueuer with fewer questions to the database: what this process knows by itself is not asked.
+
+Between two jobs PgQueuer asks five times whether there is more to do, and every finished job wakes all
+workers. With ten jobs a second that is most of what PostgreSQL does. What is left out here is safe, because
+an idle worker looks again after ``poll_seconds`` whatever it was told:
+
+- A fetch that brought less than there was room for has emptied the queue, unless something was announced
+  since; the next fetch is answered without asking.
+- Whether work is waiting or due soon is not asked before going to sleep: whatever comes is announced, and
+  what was put off (a retry) is found by the next look.
+- The end of a job is announced to nobody. It matters only to the worker that did it, if that had no room.
+- A job is started by the statement that fetches it, and its entry is gone when its end is written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from pgqueuer import PgQueuer
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.models import Job
+
+from composer_mcp.jobs.postgres_table import STARTED, PostgresJobTable
+
+if TYPE_CHECKING:
+    from pgqueuer.models import TracebackRecord
+    from pgqueuer.ports.driver import NotifyCallback
+    from pgqueuer.ports.repository import EntrypointExecutionParameter
+    from pgqueuer.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
+
+    Ended = tuple[Job, JOB_STATUS, TracebackRecord | None]
+
+
+ENDING = "SELECT * FROM claimed ORDER BY priority DESC, id ASC;"
+#: See START in ``postgres_table``.
+STARTING = """
+, fetched as (
+    select *, split_part(convert_from(payload, 'UTF8'), ':', 1)::uuid as fetched_job,
+           split_part(convert_from(payload, 'UTF8'), ':', 2)::integer as fetched_generation
+    from claimed
+), started as (
+    update job set state = 'running', epoch = epoch + 1, attempts = job.attempts + 1,
+                   owner = gen_random_uuid(), started_at = clock_timestamp(), updated_at = clock_timestamp(),
+                   first_started_at = coalesce(first_started_at, clock_timestamp())
+    from fetched
+    where job.id = fetched_job and generation = fetched_generation and state in ('queued', 'running')
+      and fetched.id <> all(${parameter}::bigint[])
+    returning fetched.id, owner, tenant, idempotency_key, kind, arguments, epoch, job.attempts,
+              correlation_id, created_at, deadline, first_started_at, started_at, input_responses
+)
+select claimed.*, {started} from claimed left join started using (id)
+order by claimed.priority desc, claimed.id
+"""
+_STATEMENTS: dict[str, str] = {}
+
+
+class AttentiveDriver(AsyncpgPoolDriver):
+    """Counts what is announced, and passes on only what can mean new work."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        super().__init__(pool)
+        self.announced = 0
+        self._listeners: list[tuple[str, NotifyCallback]] = []
+
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        """Listen on a channel."""
+        self._listeners.append((channel, callback))
+
+        def attentive(payload: str | bytes | bytearray) -> None:
+            event = json.loads(payload)
+            if event.get("type") == "table_changed_event":
+                if event.get("operation") == "delete":
+                    return
+                self.announced += 1
+            callback(payload)
+
+        await super().add_listener(channel, attentive)
+
+    def announce(self) -> None:
+        """Tell this process alone that there may be work."""
+        for channel, callback in self._listeners:
+            event = {
+                "channel": channel,
+                "operation": "delete",
+                "sent_at": "1970-01-01T00:00:00Z",
+                "table": "",
+                "type": "table_changed_event",
+            }
+            callback(json.dumps(event))
+
+
+class ThriftyQueries(Queries):
+    """PgQueuer's queries for one worker that polls often."""
+
+    def __init__(self, driver: AttentiveDriver, table: PostgresJobTable) -> None:
+        super().__init__(driver)
+        self._attentive = driver
+        self._table = table
+        table.on_end = self._release
+        #: Entries that this process is at work on, with their ids in the queue.
+        self._held: dict[str, JobId] = {}
+        self._full = False
+        #: What had been announced when the fetch began that emptied the queue; ``None``: ask.
+        self._emptied_at: int | None = None
+
+    async def dequeue(
+        self,
+        batch_size: int,
+        entrypoints: dict[QueueEntrypoint, EntrypointExecutionParameter],
+        queue_manager_id: QueueManagerId,
+        global_concurrency_limit: int | None,
+        heartbeat_timeout: timedelta,
+    ) -> list[Job]:
+        """Fetch jobs and start them, unless it is known that there are none or that there is no room."""
+        emptied_at, self._emptied_at = self._emptied_at, None
+        before = self._attentive.announced
+        room = min(batch_size, (global_concurrency_limit or math.inf) - len(self._held))
+        self._full = room <= 0
+        if self._full or emptied_at == before:
+            return []
+        query = self.qbq.build_dequeue_query(
+            batch_size=batch_size,
+            entrypoints=list(entrypoints),
+            concurrency_limits=[0] * len(entrypoints),
+            queue_manager_id=queue_manager_id,
+            global_concurrency_limit=global_concurrency_limit,
+            heartbeat_timeout=heartbeat_timeout,
+        )
+        held = list(self._held.values())
+        rows = await self.driver.fetch(starting(query.sql, len(query.args) + 1), *query.args, held)
+        if 0 < len(rows) < room:
+            self._emptied_at = before
+        return [self._take(row) for row in rows]
+
+    def _take(self, row: dict[str, Any]) -> Job:
+        job = Job.model_validate(row)
+        entry = _entry(job)
+        self._held[entry] = job.id
+        if row["started_owner"] is not None:
+            self._table.claimed(entry, {name: row[f"started_{name}"] for name in STARTED})
+        return job
+
+    async def log_jobs(self, job_status: list[Ended]) -> None:
+        """Take ended jobs out of the queue, as far as they are still in it."""
+        left = [ended for ended in job_status if not self._table.forget_ended(_entry(ended[0]))]
+        if left:
+            await super().log_jobs(left)
+        for job, _, _ in job_status:
+            self._release(_entry(job))
+
+    async def retry_job(self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
+        """Give a job back to the queue."""
+        await super().retry_job(job, delay, traceback_record)
+        self._release(_entry(job))
+
+    async def eligible_queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
+        """Be told instead."""
+        return 0
+
+    async def next_deferred_eta(self, entrypoints: list[QueueEntrypoint]) -> timedelta | None:
+        """Look often enough instead."""
+        return None
+
+    async def queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
+        """Be told instead; PgQueuer needs the number only to stop when the queue is empty."""
+        return 0
+
+    def _release(self, entry: str) -> None:
+        if self._held.pop(entry, None) is not None and self._full:
+            self._full = False
+            self._attentive.announce()
+
+
+def starting(sql: str, parameter: int) -> str:
+    """Return PgQueuer's statement that fetches jobs, made to start them as well.
+
+    What this process is already at work on (``parameter``: ids) is not started: PgQueuer may fetch it again
+    when a sign of life was late, and then leaves it alone.
+
+    Raises:
+        RuntimeError: the statement has not the form that is known.
+    """
+    if (known := _STATEMENTS.get(sql)) is not None:
+        return known
+    if not sql.endswith(ENDING):
+        raise RuntimeError("this release of PgQueuer fetches jobs in another way; see thrifty_queue")
+    _STATEMENTS[sql] = sql.removesuffix(ENDING) + STARTING.format(
+        parameter=parameter, started=", ".join(f"started.{name} as started_{name}" for name in STARTED)
+    )
+    return _STATEMENTS[sql]
+
+
+def _entry(job: Job) -> str:
+    return (job.payload or b"").decode()
+
+
+def thrifty(pool: asyncpg.Pool, table: PostgresJobTable) -> PgQueuer:
+    """Return a queue for one worker that looks for work at least every second."""
+    driver = AttentiveDriver(pool)
+    return PgQueuer(connection=driver, queries=ThriftyQueries(driver, table))
