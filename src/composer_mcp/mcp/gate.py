@@ -6,10 +6,6 @@ answered with HTTP 403 and the name of the scope, as clients expect when they as
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import structlog
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -17,7 +13,14 @@ from mcp.server.auth.provider import AccessToken
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from composer_mcp.errors import BODY_TOO_LARGE, INVALID_TOKEN, METHOD_NOT_ALLOWED, ComposerError
+from composer_mcp.errors import (
+    BODY_TOO_LARGE,
+    INVALID_TOKEN,
+    METHOD_NOT_ALLOWED,
+    MISSING_SCOPE,
+    ComposerError,
+)
+from composer_mcp.mcp.uses import uses
 from composer_mcp.security import caller
 from composer_mcp.security.tokens import TokenVerifier
 
@@ -25,15 +28,6 @@ PATH = "/mcp"
 #: Without sessions a GET would open a stream that never says anything and never ends.
 METHODS = ("POST",)
 SESSION_METHODS = ("POST", "GET", "DELETE")
-#: A request on a task needs what the tool needs that does the same to a job.
-AS_TOOLS = {"tasks/get": "get_job", "tasks/update": "cancel_job", "tasks/cancel": "cancel_job"}
-LISTEN = "subscriptions/listen"
-#: What is pushed needs what asking for it needs.
-TOPICS = {
-    "taskIds": "get_job",
-    "resourcesListChanged": "search_compositions",
-    "resourceSubscriptions": "get_composition",
-}
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
 
 
@@ -101,10 +95,12 @@ class Gate:
         facts["tenant"] = who.tenant
         structlog.contextvars.bind_contextvars(tenant=who.tenant)
         try:
-            for name, tool in _uses(body, headers.get(b"mcp-name", b"").decode("latin-1")).items():
+            for name, tool in uses(body, headers.get(b"mcp-name", b"").decode("latin-1")).items():
                 facts["tool"] = name[:100]
                 who.require(tool)
         except ComposerError as error:
+            if error.code is not MISSING_SCOPE:
+                return _answer(error, {})
             challenge = {"error": "insufficient_scope", "scope": str(error.details["scope"])}
             return self._refuse(error, challenge=challenge)
         return who, replay
@@ -161,35 +157,3 @@ async def _read(receive: Receive, declared: bytes | None, limit: int) -> tuple[b
         return parts.pop() if parts else await receive()
 
     return body, replay
-
-
-def _uses(body: bytes, announced: str) -> dict[str, str]:
-    """Return what a request does that needs a scope, each with the tool whose scope it is.
-
-    A body that is not JSON does nothing, and the SDK says so.
-    """
-    try:
-        parsed: Any = json.loads(body)
-    except ValueError:
-        return {}
-    uses = {}
-    for message in parsed if isinstance(parsed, list) else [parsed]:
-        if not isinstance(message, dict):
-            continue
-        method, parameters = message.get("method"), message.get("params")
-        parameters = parameters if isinstance(parameters, dict) else {}
-        if method == "tools/call":
-            name = parameters.get("name")
-            tool = name if isinstance(name, str) else announced
-            uses[tool] = tool
-        elif isinstance(method, str) and method in AS_TOOLS:
-            uses[method] = AS_TOOLS[method]
-        elif method == LISTEN:
-            uses |= {f"{LISTEN} {topic}": tool for topic, tool in _topics(parameters.get("notifications"))}
-    return uses
-
-
-def _topics(wanted: Any) -> Iterator[tuple[str, str]]:
-    """Yield what a subscription is to hear of, as far as that needs a scope."""
-    if isinstance(wanted, dict):
-        yield from ((topic, tool) for topic, tool in TOPICS.items() if wanted.get(topic))

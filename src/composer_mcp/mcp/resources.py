@@ -19,7 +19,7 @@ from composer_mcp.errors import COMPOSITION_NOT_FOUND, JOB_UNKNOWN, ComposerErro
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.requests import CompositionRead, GetComposition, GetTemplate, Preview, Template
 from composer_mcp.mcp.calls import Call, run
-from composer_mcp.mcp.results import sendable
+from composer_mcp.mcp.results import in_words, sendable
 from composer_mcp.mcp.views import PREVIEWS, plain
 from composer_mcp.security import caller
 
@@ -113,8 +113,7 @@ def refused(error: ComposerError, **facts: Any) -> MCPError:
     """Return an error of the table as an error of the protocol, for requests that are not calls of tools."""
     told = sendable(error.as_dict() | facts)
     wrong = error.code.status in range(400, 500)
-    message = f"{told['code']}: {told['message']} {told['remedy']}"
-    return MCPError(INVALID_PARAMS if wrong else INTERNAL_ERROR, message, told)
+    return MCPError(INVALID_PARAMS if wrong else INTERNAL_ERROR, in_words(told), told)
 
 
 def register(server: ComposerServer) -> None:

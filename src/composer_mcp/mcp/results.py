@@ -51,11 +51,16 @@ def success(view: BaseModel, also: Sequence[ContentBlock] = ()) -> CallToolResul
 def failure(error: ComposerError) -> CallToolResult:
     """Return an error as a tool result; its text alone is enough to repair the call."""
     content = sendable(error.as_dict() | {"correlation_id": correlation_id.get()})
+    text = TextContent(type="text", text=in_words(content))
+    return CallToolResult(content=[text], structured_content={"error": content}, is_error=True)
+
+
+def in_words(content: dict[str, Any]) -> str:
+    """Return an error, given as its dictionary, as lines to read."""
     lines = [f"{content['code']}: {content['message']}", *map(_told, _problems(content)), content["remedy"]]
     if "job_id" in content["details"]:
         lines.append(f"Job: {content['details']['job_id']}")
-    text = TextContent(type="text", text="\n".join(lines))
-    return CallToolResult(content=[text], structured_content={"error": content}, is_error=True)
+    return "\n".join(lines)
 
 
 def _problems(content: dict[str, Any]) -> list[dict[str, Any]]:
