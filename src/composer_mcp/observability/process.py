@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -31,4 +32,22 @@ def prepare(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"metrics.directory {folder} cannot be made: {error.strerror}.") from error
+    _forget_dead(folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Drop what processes that are gone said of their present state; what they counted stays."""
+    for figures in folder.glob("gauge_live*_*.db"):
+        number = figures.stem.rpartition("_")[2]
+        if not number.isdecimal():
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            # Another process that starts now may have been quicker.
+            with contextlib.suppress(OSError):
+                figures.unlink()
+        except OSError:
+            # It is another user's, and alive.
+            continue
