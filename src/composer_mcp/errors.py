@@ -133,8 +133,8 @@ COMPOSITION_FULL = ErrorCode(
 AMBIGUOUS_MOVES = ErrorCode(
     "ambiguous_moves",
     status=422,
-    sentence="The {moves} moves depend on one another: if the connection broke and they were made twice, "
-    "the order would be another one. Nothing was changed.",
+    sentence="The {moves} steps that move widgets depend on one another: made twice, as after a broken "
+    "connection, they would give another order. Nothing was changed.",
     remedy="Give the new order in one step: {{action: order, widget_ids: [ids from the top down]}}.",
 )
 

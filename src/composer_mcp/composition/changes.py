@@ -26,7 +26,7 @@ def changed(
         ambiguous_moves: made a second time after a failure, the moves would give another order.
     """
     result = _made(document, change, seed, media)
-    moves = sum(isinstance(step, lesson.MoveWidget) for step in change.widgets)
+    moves = sum(isinstance(step, (lesson.MoveWidget, lesson.OrderWidgets)) for step in change.widgets)
     if moves > 1 and not is_applied(result, change, seed):
         raise AMBIGUOUS_MOVES.error(moves=moves)
     return result
