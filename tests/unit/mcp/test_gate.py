@@ -119,6 +119,19 @@ async def test_what_calls_no_tool_is_left_to_the_protocol(body: Any) -> None:
     assert (await post("compositions:read", body)).status_code == 200
 
 
+@pytest.mark.parametrize("body", [b"[" * 50_000 + b"]" * 50_000, b'{"a":' * 70 + b"1" + b"}" * 70])
+async def test_what_is_nested_too_deep_is_refused(body: bytes) -> None:
+    verifier = Gate(behind, Verifier(), "https://composer.test/mcp", 1_000_000)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["facts"] = {}
+        await verifier(scope, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
+        got = await http.post("/mcp", content=body, headers={"Authorization": "Bearer compositions:read"})
+    assert (got.status_code, got.json()["code"]) == (400, "request_too_deep")
+
+
 async def test_a_challenge_cannot_be_broken_by_quotes() -> None:
     challenge = (await post("bad", call("get_job"))).headers["WWW-Authenticate"]
     assert challenge.count('"') % 2 == 0 and '"no"' not in challenge
