@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from typing import Any
 
@@ -143,3 +145,32 @@ async def test_a_store_that_is_away_is_no_unknown_task(server: Server) -> None:
     error = await server.refused("tasks/get", {"taskId": str(uuid.uuid4())})
     assert (error["code"], error["data"]["code"]) == (-32603, "store_unavailable")
     assert error["data"]["retryable"]
+
+
+async def test_a_task_that_is_about_to_end_is_waited_for_a_moment(server: Server) -> None:
+    server.engine.seconds = 0.01
+    record = server.engine.add(a_record())
+    asked = asyncio.create_task(server.ask("tasks/get", {"taskId": str(record.id)}))
+    await asyncio.sleep(0.05)
+    record = server.engine.change(record, state=JobState.RUNNING)
+    await asyncio.sleep(0.02)
+    assert not asked.done()
+    server.engine.change(record, state=JobState.SUCCEEDED)
+    assert (await asked)["status"] == "completed"
+
+
+async def test_a_task_that_does_not_end_as_expected_is_shown_as_it_is(server: Server) -> None:
+    server.engine.seconds = 0.01
+    record = server.engine.add(a_record(JobState.RUNNING, progress=0.5, progress_message="Half"))
+    began = time.monotonic()
+    task = await server.ask("tasks/get", {"taskId": str(record.id)})
+    assert (task["status"], task["statusMessage"]) == ("working", "Half (50%)")
+    assert 0.2 < time.monotonic() - began < 1
+
+
+async def test_a_question_is_shown_at_once(server: Server) -> None:
+    server.engine.seconds = 0.01
+    record = server.engine.add(a_record(JobState.INPUT_REQUIRED, input_requests={"a": FORM}))
+    began = time.monotonic()
+    assert (await server.ask("tasks/get", {"taskId": str(record.id)}))["status"] == "input_required"
+    assert time.monotonic() - began < 0.2

@@ -5,6 +5,7 @@ Any process answers for any task, because all that is known of one is read from 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ from mcp_types import INVALID_PARAMS, CallToolRequestParams
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from composer_mcp.errors import ComposerError
-from composer_mcp.jobs.engine import JobEngine, JobRecord
+from composer_mcp.jobs.engine import JobEngine, JobRecord, JobState
 from composer_mcp.mcp.tasks import wire
 from composer_mcp.mcp.tasks.acceptance import Accepted, deferred
-from composer_mcp.mcp.tasks.view import Render, detailed, summary
+from composer_mcp.mcp.tasks.view import Render, detailed, poll_interval, summary
+
+#: How long a request waits for a task that is about to change.
+MOMENT_SECONDS = 0.25
 
 
 class TaskSupport(StrEnum):
@@ -99,7 +103,7 @@ class Tasks(Extension):
     async def _get(self, context: wire.Context, params: wire.TaskParams) -> dict[str, Any]:
         backing, job_id = self._enter(context, params)
         with _told():
-            record = await backing.engine.get(backing.tenant, job_id)
+            record = await _imminent(await backing.engine.get(backing.tenant, job_id), backing)
         return {"resultType": "complete", **await _show(record, backing)}
 
     async def _update(self, context: wire.Context, params: wire.UpdateTaskParams) -> dict[str, Any]:
@@ -153,6 +157,24 @@ class Tasks(Extension):
         with _told():
             async for record in backing.engine.watch(backing.tenant, jobs):
                 yield await _show(record, backing)
+
+
+async def _imminent(record: JobRecord, backing: Backing) -> JobRecord:
+    """Return what becomes of a job within a moment, or the job as it is.
+
+    Who would have to ask again at once is answered a little later instead: it costs both sides less.
+    """
+    engine = backing.engine
+    if record.state not in {JobState.QUEUED, JobState.RUNNING}:
+        return record
+    if poll_interval(record, engine.expected_seconds(record.kind)).total_seconds() > MOMENT_SECONDS:
+        return record
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MOMENT_SECONDS):
+            async for record in engine.watch(backing.tenant, [record.id]):
+                if record.state.finished or record.state is JobState.INPUT_REQUIRED:
+                    return record
+    return record
 
 
 async def _show(record: JobRecord, backing: Backing) -> dict[str, Any]:

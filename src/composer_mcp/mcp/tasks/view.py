@@ -42,7 +42,7 @@ def summary(record: JobRecord, expected_seconds: float) -> dict[str, Any]:
     expires_at = record.expires_at
     task["ttlMs"] = None if expires_at is None else _milliseconds(expires_at - record.created_at)
     if not record.state.finished:
-        task["pollIntervalMs"] = _milliseconds(_poll_interval(record, expected_seconds))
+        task["pollIntervalMs"] = _milliseconds(poll_interval(record, expected_seconds))
     return task
 
 
@@ -84,7 +84,8 @@ def _message(record: JobRecord) -> str:
     return ""
 
 
-def _poll_interval(record: JobRecord, expected_seconds: float) -> timedelta:
+def poll_interval(record: JobRecord, expected_seconds: float) -> timedelta:
+    """Return after which time it is worth while to ask again for a task that has not ended."""
     if record.state is JobState.INPUT_REQUIRED:
         return timedelta(seconds=WAITING_FOR_INPUT)
     begun = record.started_at if record.state is JobState.RUNNING else None
