@@ -194,6 +194,8 @@ def token(
 def worker(config: Config = None, credentials: Secrets = None) -> None:
     """Do jobs with a browser until SIGTERM; jobs under way are finished first."""
     settings = _prepare(config)
+    # Before its secrets: without a database there is nothing for a worker to do.
+    _ = settings.postgresql
     process.prepare(settings)
     from composer_mcp.jobs import worker as jobs
 
@@ -209,9 +211,10 @@ def migrate(config: Config = None, credentials: Secrets = None, as_json: AsJson 
     from composer_mcp.store import database
     from composer_mcp.store import migrate as schema
 
+    place = settings.postgresql
     password = _secrets(settings, credentials).read("database-owner-password")
     try:
-        outcome = asyncio.run(schema.migrate(settings.postgresql, password))
+        outcome = asyncio.run(schema.migrate(place, password))
     except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
         _fail(
             f"the database refused: {type(error).__name__}: {error}\n"

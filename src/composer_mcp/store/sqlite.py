@@ -55,7 +55,9 @@ class Sqlite:
                 await loop.run_in_executor(thread, connection.close)
 
     async def run(self, transaction: Callable[[sqlite3.Connection], T], state: str = "") -> T:
-        """Run one transaction; it is committed unless it raises, also if the caller does not wait for it.
+        """Run one transaction; it is committed unless it raises.
+
+        A caller who is cancelled meanwhile leaves it done or never begun.
 
         ``state`` tells the caller what is known of his request if it fails.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import jwt
 import pytest
 from typer.testing import CliRunner
 
@@ -39,11 +40,11 @@ def config(tmp_path: Path) -> str:
 
 def test_help_shows_every_command_and_the_exit_codes() -> None:
     shown = CliRunner().invoke(cli.cli, ["--help"]).output
-    for word in ("serve", "worker", "migrate", "check", "drain", "version", "Exit codes"):
+    for word in ("serve", "stdio", "token", "worker", "migrate", "check", "drain", "Exit codes"):
         assert word in shown
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "migrate", "check", "drain"])
+@pytest.mark.parametrize("command", ["serve", "stdio", "token", "worker", "migrate", "check", "drain"])
 def test_help_of_a_command_has_an_example(command: str) -> None:
     shown = CliRunner().invoke(cli.cli, [command, "--help"])
     assert shown.exit_code == 0 and f"Example: composer-mcp {command}" in shown.output
@@ -76,3 +77,60 @@ def test_a_wrong_configuration_ends_with_code_2_and_no_traceback(
     assert end.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith("composer-mcp: the configuration") and "Traceback" not in told
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # --slot sets it for the rest of the process.
+    monkeypatch.setenv("COMPOSER_MCP__WEB__SLOT", "blue")
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f'state_directory = "{tmp_path}/state"\n[composer]\nproject_uid = "p"\nconnector_uid = "c"\n'
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["serve", "--certificate", "host.crt"], "this server would run alone"),
+        (["serve", "--slot", "green"], "this server would run alone"),
+        (["serve", "--bind", "0.0.0.0:8101"], "on this machine only"),
+        (["serve", "--bind", "8101"], "on this machine only"),
+        (["serve"], "composer-token is missing"),
+        (["stdio"], "composer-token is missing"),
+        (["migrate"], "needs a database"),
+        (["worker"], "needs a database"),
+        (["token", "--scope", "compositions:wirte"], "Known: compositions:read"),
+    ],
+)
+def test_what_does_not_fit_a_server_alone_is_refused(alone: str, arguments: list[str], reason: str) -> None:
+    refused = CliRunner().invoke(cli.cli, [*arguments, "--config", alone])
+    assert isinstance(refused.exception, ConfigurationError), refused.output
+    assert reason in str(refused.exception)
+
+
+@pytest.mark.parametrize("command", ["stdio", "token"])
+def test_a_platforms_configuration_is_not_for_a_server_alone(config: str, command: str) -> None:
+    refused = CliRunner().invoke(cli.cli, [command, "--config", config])
+    assert isinstance(refused.exception, ConfigurationError) and "runs alone" in str(refused.exception)
+
+
+def test_a_token_is_printed_with_what_was_asked_for(alone: str) -> None:
+    arguments = ["--scope", "jobs:read", "--scope", "compositions:read", "--minutes", "5", "--config", alone]
+    printed = CliRunner().invoke(cli.cli, ["token", *arguments]).output.strip()
+    claims = jwt.decode(printed, options={"verify_signature": False})
+    assert claims["scope"] == "compositions:read jobs:read" and claims["tenant"] == "local"
+    assert claims["exp"] - claims["iat"] == 300
+
+
+def test_without_any_configuration_a_server_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    for command in ("serve", "worker", "stdio"):
+        refused = CliRunner().invoke(cli.cli, [command])
+        assert isinstance(refused.exception, ConfigurationError)
+        assert "there is no configuration" in str(refused.exception)
