@@ -56,8 +56,9 @@ artifacts: setup ## fetch the pinned OpenBao and SeaweedFS binaries once, to .ca
 	@$(PYTHON) -m tools.artifacts
 build: setup ## the collection as a tarball in dist/
 	@ansible-galaxy collection build --force --output-path dist .
-docs: setup ## regenerate the role reference and the diagrams
+docs: setup ## regenerate the references of roles and tools, and the diagrams
 	@$(PYTHON) -m tools.roledocs
+	@$(PYTHON) -m composer_mcp.mcp.reference --write docs/tools.md
 lock: setup ## resolve the dependency locks anew
 	@$(PYTHON) -m tools.lock
 clean: ## remove everything that was generated, except a running lab

@@ -110,6 +110,14 @@ def stale_errors() -> Iterator[Complaint]:
         yield Complaint(page, "is not what `python -m composer_mcp.errors` prints now")
 
 
+def stale_tools() -> Iterator[Complaint]:
+    """The reference of tools differs from what the server offers."""
+    page = ROOT / "docs/tools.md"
+    command = [sys.executable, "-m", "composer_mcp.mcp.reference", "--check", str(page)]
+    if subprocess.run(command, cwd=ROOT, check=False, capture_output=True, timeout=60).returncode:
+        yield Complaint(page, "is not what `python -m composer_mcp.mcp.reference` prints now")
+
+
 def make_targets() -> set[str]:
     """The names that the Makefile can make."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -130,7 +138,7 @@ def complaints(pages: Iterable[Path]) -> Iterator[Complaint]:
 def main() -> int:
     """Print what is wrong; the exit code says whether anything is."""
     pages = documents()
-    found = [*complaints(pages), *stale_errors()]
+    found = [*complaints(pages), *stale_errors(), *stale_tools()]
     for complaint in found:
         print(complaint)
     print(f"{len(pages)} documents, {len(found)} complaints")

@@ -18,6 +18,7 @@ from composer_mcp.composition import catalogue
 from composer_mcp.errors import COMPOSITION_NOT_FOUND, JOB_UNKNOWN, ComposerError
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.requests import CompositionRead, GetComposition, GetTemplate, Preview, Template
+from composer_mcp.mcp import preview_app
 from composer_mcp.mcp.calls import Call, run
 from composer_mcp.mcp.results import in_words, sendable
 from composer_mcp.mcp.views import PREVIEWS, plain
@@ -114,6 +115,16 @@ def refused(error: ComposerError, **facts: Any) -> MCPError:
     told = sendable(error.as_dict() | facts)
     wrong = error.code.status in range(400, 500)
     return MCPError(INVALID_PARAMS if wrong else INTERNAL_ERROR, in_words(told), told)
+
+
+#: All of them, for the reference.
+ADDRESSES = {
+    COMPOSITIONS + "{uid}": "a composition as Composer keeps it (JSON)",
+    PREVIEWS + "{job_id}": "the picture that a preview took (PNG)",
+    TEMPLATES + "{+template_id}": "a template: a lesson to fill in, or stored widgets (JSON)",
+    WIDGETS: "the widget types in both languages (JSON)",
+    preview_app.URI: "the page that shows previews, for hosts with MCP Apps (HTML)",
+}
 
 
 def register(server: ComposerServer) -> None:
