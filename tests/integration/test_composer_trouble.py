@@ -236,6 +236,19 @@ async def test_an_editor_that_fails_again_and_again_is_left_alone(
         await handlers.run(GetComposition(uid=made.uid), again(work))
 
 
+async def test_a_page_that_hangs_is_given_up_and_the_next_preview_has_a_browser_of_its_own(
+    bench: Bench, standin: Standin, title: str
+) -> None:
+    async with bench.work(editor_timeout_seconds=4) as work:
+        made = await create(work, title)
+        standin.options(texts={"return editor(": "while (true) {} return editor("})
+        began = time.monotonic()
+        error = await failure(PreviewComposition(uid=made.uid), again(work))
+        assert error.code.code == "editor_not_ready" and time.monotonic() - began < 25
+        standin.options(texts={})
+        assert (await preview(work, made.uid)).composition_loaded
+
+
 async def test_what_the_page_reports_is_in_the_preview(bench: Bench, standin: Standin, title: str) -> None:
     broken = f"{standin.app_url}/rdpcomposer/media/nothing.png"
     elements = [{"type": "heading", "title": title, "background_image": broken}, TEXT]

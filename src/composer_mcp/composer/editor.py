@@ -5,6 +5,7 @@ Elements are found by role and text and by what Composer keeps in localStorage; 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import time
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+#: How long a page that failed may still say what it is.
+LAST_WORDS_SECONDS = 1.0
 #: Failures that count against the editor; a browser that died is our own.
 EDITORS_FAULT = (EDITOR_NOT_READY, COMPOSER_CHANGED, COMPOSER_REJECTED_TOKEN)
 
@@ -185,12 +188,14 @@ class Editor:
                 wait_until="domcontentloaded",
             )
             await page.wait_for_function(READABLE, arg=_readable_texts(document), timeout=self._limit)
-            loaded = await self._has_loaded(document)
-            await self._settle()
-            seconds = time.monotonic() - started
-            picture, width, height, tallest = await self._picture()
-            title = await page.title()
-        except PlaywrightTimeout:
+            # A page that hangs answers no question, and questions have no limit of their own.
+            async with asyncio.timeout(self._limit / 1000 + self._settings.working_copy_seconds):
+                loaded = await self._has_loaded(document)
+                await self._settle()
+                seconds = time.monotonic() - started
+                picture, width, height, tallest = await self._picture()
+                title = await page.title()
+        except (PlaywrightTimeout, TimeoutError):
             raise await self._not_ready() from None
         except PlaywrightError as error:
             raise await self._broken(error) from None
@@ -238,9 +243,13 @@ class Editor:
 
     async def _is_blank(self) -> bool:
         try:
-            return not (await self._page.locator("body").inner_text(timeout=1000)).strip()
+            return not await self._text()
         except PlaywrightError:
             return False
+
+    async def _text(self) -> str:
+        shown = await self._page.locator("body").inner_text(timeout=LAST_WORDS_SECONDS * 1000)
+        return " ".join(shown.split())
 
     def _network_failure(self) -> str | None:
         """Return the first failure below HTTP that the page met, such as ``ERR_NETWORK_CHANGED``."""
@@ -250,8 +259,8 @@ class Editor:
     async def _not_home(self) -> ComposerError:
         """Say why there is no home page: it is still loading, or it shows something else."""
         try:
-            await self._page.wait_for_load_state("networkidle", timeout=1000)
-            shown = " ".join((await self._page.locator("body").inner_text(timeout=1000)).split())
+            await self._page.wait_for_load_state("networkidle", timeout=LAST_WORDS_SECONDS * 1000)
+            shown = await self._text()
         except PlaywrightError:
             return await self._not_ready()
         if self._network_failure() or not shown:
@@ -262,10 +271,10 @@ class Editor:
         return COMPOSER_CHANGED.error(what=what, saved=NOTHING_CHANGED)
 
     async def _not_ready(self) -> ComposerError:
-        try:
-            title = await self._page.title()
-        except PlaywrightError:
-            title = ""
+        title = ""
+        with contextlib.suppress(PlaywrightError, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                title = await self._page.title()
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
             log.warning("editor.page_error", text=self._redact(text))
         return self._unready(self._redact(title)[:150] or "none", self._network_failure())
