@@ -164,17 +164,17 @@ async def _imminent(record: JobRecord, backing: Backing) -> JobRecord:
 
     Who would have to ask again at once is answered a little later instead: it costs both sides less.
     """
-    engine = backing.engine
+    engine, latest = backing.engine, record
     if record.state not in {JobState.QUEUED, JobState.RUNNING}:
         return record
     if poll_interval(record, engine.expected_seconds(record.kind)).total_seconds() > MOMENT_SECONDS:
         return record
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(MOMENT_SECONDS):
-            async for record in engine.watch(backing.tenant, [record.id]):
-                if record.state.finished or record.state is JobState.INPUT_REQUIRED:
-                    return record
-    return record
+            async for latest in engine.watch(backing.tenant, [record.id]):
+                if latest.state.finished or latest.state is JobState.INPUT_REQUIRED:
+                    break
+    return latest
 
 
 async def _show(record: JobRecord, backing: Backing) -> dict[str, Any]:
