@@ -120,13 +120,15 @@ class _Reader:
     def ended(self) -> bool:
         return self.place >= len(self.lines)
 
-    def run(self, pattern: re.Pattern[str], group: int = 1, most: int = MAX_ITEMS) -> list[str]:
-        """Take lines that match, and empty ones between them."""
+    def run(
+        self, pattern: re.Pattern[str], group: int = 1, most: int = MAX_ITEMS, ends: str = ""
+    ) -> list[str]:
+        """Take lines that match, and empty ones between them, up to one with the end ``ends``."""
         found: list[str] = []
         ahead = self.place
         while ahead < len(self.lines) and len(found) < most:
             match = pattern.match(self.lines[ahead])
-            if match:
+            if match and not (found and ends and self.lines[ahead].rstrip().endswith(ends)):
                 found.append(match[group].strip())
                 self.place = ahead + 1
             elif self.lines[ahead].strip():
@@ -170,8 +172,8 @@ def _heading_of(prose: list[str]) -> str | None:
         prose.pop()
     last = prose[-1].strip() if prose else ""
     announces = last.endswith(":") or last.startswith("#")
-    title = last.lstrip("#").rstrip(":").strip()
-    if not announces or not title or len(title) > SHOWN_TERM or "\t" in title:
+    title = " ".join(last.lstrip("#").rstrip(":").split())
+    if not announces or not title or len(title) > SHOWN_TERM:
         return None
     prose.pop()
     return title
@@ -277,7 +279,8 @@ def _cards(reader: _Reader) -> Suggestion | None:
 def _list(pattern: re.Pattern[str], style: str) -> Callable[[_Reader], Suggestion | None]:
     def read(reader: _Reader) -> Suggestion | None:
         start = reader.place
-        items = reader.run(pattern)
+        # A numbered question after numbered steps begins something else.
+        items = reader.run(pattern, ends="?")
         if len(items) < 2:
             reader.place = start
             return None
@@ -367,7 +370,7 @@ def _pieces(paragraph: str) -> list[str]:
 def _text(part: str) -> dict[str, Any]:
     """Return a text element; a short first line without a full stop is its title."""
     first, _, rest = part.partition("\n")
-    title = first.strip().lstrip("#").strip()
+    title = " ".join(first.strip().lstrip("#").split())
     looks_like_title = rest.strip() and 0 < len(title) <= SHOWN_TERM and not re.search(r"[.!?:;,]$", title)
     if looks_like_title and plain(title):
         return {"type": "text", "title": title, "text": rest.strip()}

@@ -9,3 +9,6 @@ export function h(tag, attributes = {}, ...children) {
   element.append(...children.filter((child) => child !== null));
   return element;
 }
+
+// Rich text of a composition, shown as it is.
+export const rich = (tag, name, content) => h(tag, { class: name, html: content ?? "" });

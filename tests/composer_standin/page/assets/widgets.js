@@ -1,8 +1,8 @@
-// How the widgets look. Types whose fields are not known are shown by name only.
-import { h } from "./dom.js";
+// How the widgets look. Types and forms that are not known are shown by name only.
+import { ASSUMED, feedback } from "./assumed.js";
+import { h, rich } from "./dom.js";
 
 const LETTERS = "ABCDEFGHIJ";
-const rich = (tag, name, content) => h(tag, { class: name, html: content ?? "" });
 
 function head(data) {
   const shown = h("header", { class: "head" });
@@ -36,16 +36,21 @@ function quiz(data) {
     const name = `answer-${question.id}`;
     const kind = question.choices.filter((choice) => choice.correct).length > 1 ? "checkbox" : "radio";
     const choices = question.choices.map((choice, place) => h("label", { class: "choice" },
-      h("input", { type: kind, name }), h("span", { class: "letter" }, LETTERS[place] ?? ""), rich("div", "rich", choice.text)));
+      h("input", { type: kind, name }), h("span", { class: "letter" }, LETTERS[place] ?? ""), rich("div", "rich", choice.text), feedback(choice)));
     return h("fieldset", {},
       h("legend", {}, h("span", { class: "number" }, count > 1 ? `${number + 1}/${count}` : "?"), rich("div", "rich", question.question)),
-      ...choices);
+      ...choices, feedback(question));
   }));
 }
 
-const KNOWN = { "head-1": head, "text-1": text, "quiz-1": quiz };
+const KNOWN = { "head-1": head, "text-1": text, "quiz-1": quiz, ...ASSUMED };
 
 export function widget(data) {
   const draw = KNOWN[data?.type];
-  return draw ? draw(data) : h("section", { class: "unknown" }, String(data?.type));
+  const byName = () => h("section", { class: "unknown" }, String(data?.type));
+  try {
+    return draw ? draw(data) : byName();
+  } catch {
+    return byName();
+  }
 }
