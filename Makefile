@@ -58,6 +58,7 @@ build: setup ## the collection as a tarball in dist/
 	@ansible-galaxy collection build --force --output-path dist .
 docs: setup ## regenerate the references of roles and tools, and the diagrams
 	@$(PYTHON) -m tools.roledocs
+	@$(PYTHON) -m tools.lessondocs
 	@$(PYTHON) -m composer_mcp.mcp.reference --write docs/tools.md
 lock: setup ## resolve the dependency locks anew
 	@$(PYTHON) -m tools.lock

@@ -51,6 +51,7 @@ def checkers(context: Context) -> list[Checker]:
         Checker("shellcheck", ["shellcheck", *shell_scripts()]),
         Checker("inventories", python("tools.inventorycheck")),
         Checker("role reference", python("tools.roledocs", "--check")),
+        Checker("lesson reference", python("tools.lessondocs", "--check")),
         Checker("changelog", ["antsibull-changelog", "lint"]),
         Checker("plugin documents", _antsibull_docs()),
         Checker("collection install", python("tools.installcheck")),

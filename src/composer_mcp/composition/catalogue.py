@@ -141,8 +141,7 @@ def type_words(form: JsonSchema) -> str:
             pattern = form.get("pattern", "")
             return "address" if pattern == "^https://" else "colour" if pattern.startswith("^#") else "text"
         case "array":
-            items = form["items"]
-            return "list of objects" if items.get("type") == "object" else "list of texts"
+            return "list of texts" if form["items"].get("type") == "string" else "list of objects"
         case "integer":
             return "whole number"
         case other:
