@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import re
+import stat
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -63,6 +64,7 @@ async def run(settings: Settings, credentials: Credentials) -> list[Finding]:
     checks: dict[str, Check] = {}
     if settings.alone:
         checks["state directory"] = lambda: _state_directory(settings)
+        checks["credentials"] = lambda: _credentials(credentials)
     else:
         checks["database"] = lambda: _database(settings, credentials)
     checks["object store"] = lambda: _object_store(settings, credentials)
@@ -108,6 +110,18 @@ async def _state_directory(settings: Settings) -> str:
             return f"{state.path}, in use by {used.holder}"
         async with Sqlite.open(state.database):
             return f"{state.path}: can be written"
+
+
+async def _credentials(credentials: Credentials) -> str:
+    """See that nobody else reads them; a state directory keeps others out, another folder may not."""
+    paths = [credentials.path(name) for name in ("composer-token", "composer-project-key")]
+    ways = [paths[0].parent, *paths[0].parent.parents]
+    if not any(stat.S_IMODE(way.stat().st_mode) & 0o011 == 0 for way in ways):
+        readable = [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o044]
+        if readable:
+            names = " ".join(str(path) for path in readable)
+            raise Failed(f"other users of this machine can read {names}", f"chmod 600 {names}")
+    return f"{paths[0].parent}: only you can read them"
 
 
 async def _database(settings: Settings, credentials: Credentials) -> str:

@@ -159,6 +159,8 @@ def stdio(config: Config = None, credentials: Secrets = None) -> None:
     """
     settings = _prepare(config)
     _ = settings.state
+    if sys.stdin.isatty():
+        typer.echo("composer-mcp: waiting for an MCP client on standard input; Ctrl-D ends.", err=True)
     _count_here()
     from composer_mcp import standalone
 

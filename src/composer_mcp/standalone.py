@@ -105,6 +105,8 @@ async def serve_http(settings: Settings, credentials: Credentials, bind: str) ->
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # Nobody may tell us through a header where a request came from.
+                proxy_headers=False,
                 timeout_keep_alive=settings.web.keep_alive_seconds,
                 timeout_graceful_shutdown=ANSWER_SECONDS,
             )

@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -257,6 +258,17 @@ def test_check_finds_what_it_needs_and_says_what_is_missing(alone: Alone) -> Non
     alone.configure(composer={"project_uid": "p", "connector_uid": "c"}, browser={"executable": "/nowhere"})
     done = said(alone, "check")
     assert done.returncode == 1 and b"apt install chromium" in done.stdout
+
+
+def test_check_finds_secrets_that_others_can_read(alone: Alone) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for secret in ("composer-token", "composer-project-key"):
+            (folder / secret).write_bytes((alone.state / "credentials" / secret).read_bytes())
+        told = said(alone, "check", "--credentials", name).stdout.decode()
+        assert f"FAILED  credentials: other users of this machine can read {folder}/composer-token" in told
+        assert f"chmod 600 {folder}/composer-token {folder}/composer-project-key" in told
 
 
 def test_without_secrets_it_says_where_they_belong(alone: Alone) -> None:
