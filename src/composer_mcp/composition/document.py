@@ -13,7 +13,13 @@ from functools import cached_property
 from typing import Any, Self
 
 from composer_mcp.composition import widgets
-from composer_mcp.composition.json_values import TooMuch, copied, measure
+from composer_mcp.composition.json_values import (
+    TooMuch,
+    copied,
+    has_only_finite_numbers,
+    measure,
+    storable,
+)
 from composer_mcp.composition.widgets import Widget
 from composer_mcp.errors import WIDGET_NOT_FOUND
 
@@ -43,6 +49,8 @@ class Document:
             measure(raw, MAX_DEPTH, MAX_PARTS)
         except TooMuch as problem:
             raise InvalidDocument(f"document: {problem}") from None
+        if not has_only_finite_numbers(raw):
+            raise InvalidDocument("document: it holds a number that JSON cannot write")
         _check(raw)
         return cls(copied(raw))
 
@@ -70,21 +78,32 @@ class Document:
             raise TypeError("a document is an object")
         return result
 
+    def shown(self) -> dict[str, Any]:
+        """Return the document for reading: as it is, but for characters that cannot be stored or sent."""
+        result = storable(self._raw)
+        if not isinstance(result, dict):
+            raise TypeError("a document is an object")
+        return result
+
     @property
     def title(self) -> str:
-        """The composition's title."""
-        return self._raw["metadata"].get("title") or ""
+        """The composition's title; this and what follows is for reading, as in :meth:`shown`."""
+        return self._text("title")
 
     @property
     def description(self) -> str:
         """What the composition is about."""
-        return self._raw["metadata"].get("description") or ""
+        return self._text("description")
 
     @property
     def tags(self) -> list[str]:
         """The composition's tags, as far as they are texts."""
-        found = self._raw["metadata"].get("tags")
+        found = storable(self._raw["metadata"].get("tags"))
         return [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
+
+    def _text(self, name: str) -> str:
+        text = storable(self._raw["metadata"].get(name))
+        return text if isinstance(text, str) else ""
 
     @cached_property
     def structure(self) -> list[Widget]:

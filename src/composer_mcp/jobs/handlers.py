@@ -113,7 +113,7 @@ async def _get(request: GetComposition, work: Work) -> CompositionRead:
         url=url(request.uid, work),
         title=document.title,
         version=version_of(document),
-        document=document.to_json(),
+        document=document.shown(),
         detail=request.detail,
     )
 

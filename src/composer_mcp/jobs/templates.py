@@ -19,7 +19,7 @@ from composer_mcp.composition import templates as shipped
 from composer_mcp.composition.compose import compose
 from composer_mcp.composition.document import derived_id
 from composer_mcp.composition.elements import Heading
-from composer_mcp.composition.json_values import TooMuch, measure
+from composer_mcp.composition.json_values import TooMuch, has_only_finite_numbers, measure, storable
 from composer_mcp.composition.lesson import Lesson
 from composer_mcp.errors import COMPOSER_CHANGED, NOTHING_TO_COPY, TEMPLATE_NOT_FOUND, ComposerError
 from composer_mcp.jobs import ownership
@@ -77,6 +77,7 @@ async def read(request: GetTemplate, work: Work) -> Template:
     await work.progress(0.2, "Reading the template")
     if request.template_id.startswith(ELEMENT):
         found = await _element(request.template_id, work)
+        found = found.model_copy(update={"widgets": storable(found.widgets)})
     else:
         lesson = _lesson(request.template_id, request.language)
         found = Template(
@@ -210,6 +211,6 @@ def _widgets(content: Any) -> list[dict[str, Any]]:
         content = content["structure"]
     found = content if isinstance(content, list) else [content]
     good = all(isinstance(widget, dict) and isinstance(widget.get("type"), str) for widget in found)
-    if not good or len(found) > MAX_WIDGETS:
+    if not good or len(found) > MAX_WIDGETS or not has_only_finite_numbers(found):
         raise COMPOSER_CHANGED.error(what="a template", saved=NOTHING_CHANGED)
     return found

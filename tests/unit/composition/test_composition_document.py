@@ -145,6 +145,26 @@ def test_bytes_that_are_no_document_are_refused_with_the_reason(data: bytes, wor
         Document.from_bytes(data)
 
 
+def test_a_document_is_shown_without_what_no_database_takes_and_written_back_with_it() -> None:
+    raw = MINIMAL | {
+        "metadata": {"title": "a\x00b\ud83d", "description": "\udc00", "tags": ["\x00", 7]},
+        "structure": [{"id": "w", "type": "text-1", "content": "<p>\ud83d</p>", "\x00": 1}],
+    }
+    document = Document.from_json(raw)
+    assert (document.title, document.description, document.tags) == ("a\ufffdb\ufffd", "\ufffd", ["\ufffd"])
+    assert document.shown()["structure"][0] == {
+        "id": "w", "type": "text-1", "content": "<p>\ufffd</p>", "\ufffd": 1
+    }  # fmt: skip
+    json.dumps(document.shown(), ensure_ascii=False).encode()
+    assert document.to_json() == raw
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_cannot_write_is_refused(number: float) -> None:
+    with pytest.raises(InvalidDocument, match="JSON cannot write"):
+        Document.from_json(MINIMAL | {"assets": [{"n": number}]})
+
+
 def test_a_document_with_ten_thousand_widgets_is_read() -> None:
     raw = MINIMAL | {
         "structure": [{"id": str(n), "type": "text-1", "content": "<p>x</p>"} for n in range(10_000)]
