@@ -123,11 +123,14 @@ async def test_what_is_finished_is_not_cancelled_and_foreign_jobs_are_unknown(
 async def test_the_same_call_does_a_cancelled_job_after_all(platform: Platform) -> None:
     async with engine_of(platform) as engine:
         job_id = await submit(engine, "sit-0001", key="key-0001")
-        await engine.cancel("school", job_id)
-        assert await submit(engine, "sit-0001", key="key-0001") == job_id
-        assert (await engine.get("school", job_id)).state is JobState.QUEUED
+        cancelled = await engine.cancel("school", job_id)
+        again = await submit(engine, "sit-0001", key="key-0001")
+        assert again != job_id and await submit(engine, "sit-0001", key="key-0001") == again
         await in_thread(platform.start_tame_worker)
-        record = await engine.wait(job_id, no_progress)
+        record = await engine.wait(again, no_progress)
+        # What has ended stays as it ended, for whoever follows it.
+        assert await engine.get("school", job_id) == cancelled
+        assert await submit(engine, "sit-0001", key="key-0001") == again
     assert record.state is JobState.SUCCEEDED and record.error is None
 
 
@@ -221,8 +224,9 @@ async def test_a_question_that_nobody_answers_ends_the_job(platform: Platform) -
         record = await engine.get("school", job_id)
         assert record.state is JobState.FAILED and code_of(record) == "input_timeout"
         # It may be asked again by the same call.
-        assert await submit(engine, "ask-name", key="key-0001") == job_id
-        assert (await engine.wait(job_id, no_progress)).state is JobState.INPUT_REQUIRED
+        again = await submit(engine, "ask-name", key="key-0001")
+        assert (await engine.wait(again, no_progress)).state is JobState.INPUT_REQUIRED
+        assert await engine.get("school", job_id) == record
 
 
 async def test_jobs_that_wait_for_an_answer_are_bounded(platform: Platform) -> None:

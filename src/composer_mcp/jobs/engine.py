@@ -31,11 +31,7 @@ class JobState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen: what is finished never changes its state again.
-
-        One exception, which the caller asks for: the same call with the same idempotency key repeats a job
-        that was cancelled, or failed in a way that a repetition can mend.
-        """
+        """Whether nothing more will happen: what is finished never changes its state again."""
         return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 
 
@@ -93,7 +89,8 @@ class JobEngine(Protocol):
     async def submit(self, tenant: str, key: str, request: AnyRequest, correlation_id: str) -> Submission:
         """Accept a job durably; a key that was used before for the same request names the same job.
 
-        A job that was cancelled, or failed with an error that may pass, is queued again.
+        Where the earlier job was cancelled, or failed with an error that may pass, the call makes another,
+        which goes on from what that one has saved; the earlier one stays as it ended.
 
         Raises:
             idempotency_key_reused, queue_full, store_unavailable.

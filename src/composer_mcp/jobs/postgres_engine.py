@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -22,6 +22,7 @@ from composer_mcp.jobs.hub import WaiterHub
 from composer_mcp.jobs.postgres_table import entry_of
 from composer_mcp.jobs.requests import KINDS
 from composer_mcp.store import database
+from composer_mcp.store.batches import Batches
 from composer_mcp.store.listener import Ear, Listener
 from composer_mcp.store.patience import patiently
 from composer_mcp.store.postgres_compositions import PostgresCompositions
@@ -43,8 +44,17 @@ select id, tenant, kind, state, progress, progress_message, created_at, updated_
        result, error, input_requests
 from job where id = any($1::uuid[])
 """
-#: One statement, which accepts the job and puts it into the queue, or does neither.
-SUBMIT = "select * from job_submit($1, $2, $3, $4, $5, $6::smallint, $7, $8, $9, $10, $11)"
+#: Accepts jobs and puts them into the queue, all or nothing.
+SUBMIT = """
+select answer.* from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[]
+) with ordinality as call(tenant, key, kind, arguments, digest, cost, correlation_id, place)
+cross join lateral job_submit(
+    call.tenant, call.key, call.kind, call.arguments::json, call.digest, $8::smallint, call.cost,
+    $9, $10, $11, call.correlation_id
+) answer
+order by call.place
+"""
 LOCKED = """
 select id, tenant, kind, state, epoch, generation, priority, input_requests, input_responses
 from job where id = $1 and tenant = $2 for update
@@ -86,6 +96,18 @@ from (
 """
 
 
+class Call(NamedTuple):
+    """One submission, as ``SUBMIT`` takes it."""
+
+    tenant: str
+    key: str
+    kind: str
+    arguments: str
+    digest: str
+    cost: int
+    correlation_id: str
+
+
 class PostgresJobEngine:
     """Submits to and reads from the ``job`` table; see ``JobEngine`` for the promises.
 
@@ -98,6 +120,7 @@ class PostgresJobEngine:
         self._wait_seconds = wait_seconds
         self._durations = Durations(self._read_durations)
         self._hub = WaiterHub(self._read)
+        self._submissions = Batches(self._submit, common=database.UNREACHABLE)
         self.compositions = PostgresCompositions(pool)
 
     @classmethod
@@ -137,24 +160,17 @@ class PostgresJobEngine:
 
     async def submit(self, tenant: str, key: str, request: AnyRequest, correlation_id: str) -> Submission:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
-        arguments = request.model_dump_json()
-        digest = rules.fingerprint(request)
-
+        call = Call(
+            tenant,
+            key,
+            request.kind,
+            request.model_dump_json(),
+            rules.fingerprint(request),
+            KINDS[request.kind].cost,
+            correlation_id,
+        )
         row = await patiently(
-            lambda: self._pool.fetchrow(
-                SUBMIT,
-                tenant,
-                key,
-                request.kind,
-                arguments,
-                digest,
-                CLASS,
-                KINDS[request.kind].cost,
-                timedelta(seconds=self._queue.deadline_seconds),
-                self._queue.per_tenant_limit,
-                self._queue.total_limit,
-                correlation_id,
-            ),
+            lambda: self._submissions.do(call),
             "Nothing was accepted, unless an earlier repetition of this call was.",
         )
         match row["outcome"]:
@@ -171,6 +187,21 @@ class PostgresJobEngine:
         if created:
             self._hub.expect(row["job_id"])
         return Submission(row["job_id"], created)
+
+    async def _submit(self, calls: Sequence[Call]) -> list[asyncpg.Record]:
+        # Tenants in one order everywhere, because the database locks one after the other.
+        order = sorted(range(len(calls)), key=lambda place: calls[place].tenant)
+        columns = zip(*(calls[place] for place in order), strict=True)
+        rows = await self._pool.fetch(
+            SUBMIT,
+            *(list(column) for column in columns),
+            CLASS,
+            timedelta(seconds=self._queue.deadline_seconds),
+            self._queue.per_tenant_limit,
+            self._queue.total_limit,
+        )
+        by_place = dict(zip(order, rows, strict=True))
+        return [by_place[place] for place in range(len(calls))]
 
     async def wait(self, job_id: UUID, on_progress: OnProgress) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from composer_mcp.errors import STORE_UNAVAILABLE
 from composer_mcp.jobs.table import Started
+from composer_mcp.store.batches import Batches
 from composer_mcp.store.database import UNREACHABLE
 from composer_mcp.store.patience import patiently
 
@@ -45,25 +46,26 @@ with changed as (
 # who wait need not read it.
 FINISH = """
 with done as (
-    update job set state = $3, result = $4, error = $5, finished_at = clock_timestamp(),
-                   updated_at = clock_timestamp()
-    where id = $1 and owner = $2 and state = 'running'
-    returning id, tenant, kind, state, progress, progress_message, created_at, updated_at, started_at,
-              finished_at, result, error, generation
+    update job set state = ending.state, result = ending.result::json, error = ending.error::jsonb,
+                   finished_at = clock_timestamp(), updated_at = clock_timestamp()
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+         as ending(id, owner, state, result, error)
+    where job.id = ending.id and job.owner = ending.owner and job.state = 'running'
+    returning job.*
 ), gone as (
     delete from pgqueuer using done
     where dedupe_key = done.id || ':' || done.generation
       and status = any(array['queued', 'picked']::pgqueuer_status[])
 ), told as (
-    select id::text || json_build_object(
+    select id, id::text || json_build_object(
         'tenant', tenant, 'kind', kind, 'state', state, 'progress', progress,
         'progress_message', progress_message, 'created_at', created_at, 'updated_at', updated_at,
         'started_at', started_at, 'finished_at', finished_at, 'result', result, 'error', error
     )::text as record from done
 )
-select case when octet_length(record) < 7900 then pg_notify('composer_record', record) end,
+select id, case when octet_length(record) < 7900 then pg_notify('composer_record', record) end,
        pg_notify('composer_job', id::text)
-from done, told
+from told
 """
 ASK = """
 with asked as (
@@ -76,6 +78,16 @@ with asked as (
       and status = any(array['queued', 'picked']::pgqueuer_status[])
 ) select pg_notify('composer_job', id::text) from asked
 """
+
+
+class End(NamedTuple):
+    """The end of one job, as FINISH takes it."""
+
+    job_id: UUID
+    owner: UUID
+    state: str
+    result: str | None
+    error: str | None
 
 
 class PostgresJobTable:
@@ -92,6 +104,7 @@ class PostgresJobTable:
         self._input_limit = timedelta(seconds=input_seconds)
         self._started: dict[str, Started] = {}
         self._ended: set[str] = set()
+        self._ends = Batches(self._finish, common=UNREACHABLE)
         #: Called with each entry that has left the queue.
         self.on_end: Callable[[str], None] = _ignore
 
@@ -102,6 +115,7 @@ class PostgresJobTable:
 
     def forget_ended(self, entry: str) -> bool:
         """Return whether this entry has left the queue already; asked once for each."""
+        self._started.pop(entry, None)
         ended = entry in self._ended
         self._ended.discard(entry)
         return ended
@@ -140,7 +154,9 @@ class PostgresJobTable:
 
     async def fail(self, job: Started, error: dict[str, Any]) -> bool:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""
-        return await self._end(job, "failed", None, json.dumps(error, default=str))
+        # PostgreSQL keeps no character zero in what it can look into.
+        text = json.dumps(error, default=str).replace("\\u0000", "")
+        return await self._end(job, "failed", None, text)
 
     async def ask_input(self, job: Started, requests: dict[str, Any]) -> bool:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""
@@ -148,21 +164,23 @@ class PostgresJobTable:
         row = await patiently(
             lambda: self._pool.fetchrow(ASK, job.job_id, job.owner, asked, self._input_limit), ""
         )
-        return self._left(job, row)
+        return self._left(job, row is not None)
 
     async def _end(self, job: Started, state: str, result: str | None, error: str | None) -> bool:
-        row = await patiently(
-            lambda: self._pool.fetchrow(FINISH, job.job_id, job.owner, state, result, error), ""
-        )
-        return self._left(job, row)
+        end = End(job.job_id, job.owner, state, result, error)
+        return self._left(job, await patiently(lambda: self._ends.do(end), ""))
 
-    def _left(self, job: Started, row: asyncpg.Record | None) -> bool:
-        if row is None:
-            return False
-        entry = entry_of(job.job_id, job.generation)
-        self._ended.add(entry)
-        self.on_end(entry)
-        return True
+    async def _finish(self, ends: Sequence[End]) -> list[bool]:
+        rows = await self._pool.fetch(FINISH, *(list(column) for column in zip(*ends, strict=True)))
+        done = {row["id"] for row in rows}
+        return [end.job_id in done for end in ends]
+
+    def _left(self, job: Started, ours: bool) -> bool:
+        if ours:
+            entry = entry_of(job.job_id, job.generation)
+            self._ended.add(entry)
+            self.on_end(entry)
+        return ours
 
 
 def entry_of(job_id: UUID, generation: int) -> str:

@@ -40,18 +40,19 @@ ENDING = "SELECT * FROM claimed ORDER BY priority DESC, id ASC;"
 #: See START in ``postgres_table``.
 STARTING = """
 , fetched as (
-    select *, split_part(convert_from(payload, 'UTF8'), ':', 1)::uuid as fetched_job,
-           split_part(convert_from(payload, 'UTF8'), ':', 2)::integer as fetched_generation
-    from claimed
+    -- A job that somebody cancels or ends at this moment is left to whoever does: here the entry is locked
+    -- before the job, everywhere else after it, and nobody shall wait crosswise.
+    select claimed.id, job.id as job_id from claimed
+    join job on job.id = split_part(convert_from(payload, 'UTF8'), ':', 1)::uuid
+            and generation = split_part(convert_from(payload, 'UTF8'), ':', 2)::integer
+    where state in ('queued', 'running') and claimed.id <> all(${parameter}::bigint[])
+    for update of job skip locked
 ), started as (
-    update job set state = 'running', epoch = epoch + 1, attempts = job.attempts + 1,
-                   owner = gen_random_uuid(), started_at = clock_timestamp(), updated_at = clock_timestamp(),
+    update job set state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = gen_random_uuid(),
+                   started_at = clock_timestamp(), updated_at = clock_timestamp(),
                    first_started_at = coalesce(first_started_at, clock_timestamp())
-    from fetched
-    where job.id = fetched_job and generation = fetched_generation and state in ('queued', 'running')
-      and fetched.id <> all(${parameter}::bigint[])
-    returning fetched.id, owner, tenant, idempotency_key, kind, arguments, epoch, job.attempts,
-              correlation_id, created_at, deadline, first_started_at, started_at, input_responses
+    from fetched where job.id = fetched.job_id
+    returning fetched.id, {columns}
 )
 select claimed.*, {started} from claimed left join started using (id)
 order by claimed.priority desc, claimed.id
@@ -190,7 +191,9 @@ def starting(sql: str, parameter: int) -> str:
     if not sql.endswith(ENDING):
         raise RuntimeError("this release of PgQueuer fetches jobs in another way; see thrifty_queue")
     _STATEMENTS[sql] = sql.removesuffix(ENDING) + STARTING.format(
-        parameter=parameter, started=", ".join(f"started.{name} as started_{name}" for name in STARTED)
+        parameter=parameter,
+        columns=", ".join(STARTED),
+        started=", ".join(f"started.{name} as started_{name}" for name in STARTED),
     )
     return _STATEMENTS[sql]
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from composer_mcp.settings import DatabaseSettings
 
-#: What the driver raises when the server is away, starting, stopping or not (yet) the primary.
+#: What the driver raises when the server is away, starting, stopping or not (yet) the primary, and when it
+#: undid what collided with something else: all that passes when it is tried again.
 UNREACHABLE = (
     OSError,
     asyncio.TimeoutError,
@@ -25,6 +26,7 @@ UNREACHABLE = (
     asyncpg.exceptions.ReadOnlySQLTransactionError,
     asyncpg.exceptions.TargetServerAttributeNotMatched,
     asyncpg.exceptions.TooManyConnectionsError,
+    asyncpg.exceptions.TransactionRollbackError,
 )
 
 

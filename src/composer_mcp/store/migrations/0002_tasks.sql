@@ -42,9 +42,10 @@ language sql as $$
     select id, 'queued', entrypoint, priority from entry
 $$;
 
--- As before, but: it also puts the job into the queue; what was cancelled is queued again by the same call;
--- jobs that wait for an answer count against the tenant's limit, because otherwise nothing would bound them;
--- a repetition asks anew.
+-- As before, but: it also puts the job into the queue; jobs that wait for an answer count against the tenant's
+-- limit, because otherwise nothing would bound them; what was cancelled is done again by the same call, like
+-- what failed in passing, in a job of its own.
+-- outcome: created, repeated (in a job of its own), existing, key_reused, tenant_full, queue_full.
 create or replace function job_submit(
     p_tenant text,
     p_key text,
@@ -103,7 +104,8 @@ begin
         return;
     end if;
 
-    select min(fairness_tag) into head from job where state = 'queued' and class = p_class;
+    select fairness_tag into head from job where state = 'queued' and class = p_class
+        order by fairness_tag limit 1;
     if head is null then
         select max(tag) into head from tenant_tag where class = p_class;
     end if;
@@ -120,13 +122,14 @@ begin
             returning 'created', id, kind, generation, priority
             into outcome, job_id, job_kind, job_generation, job_priority;
     else
-        update job set state = 'queued', error = null, progress = 0, progress_message = '', attempts = 0,
-                       generation = generation + 1, fairness_tag = new_tag, priority = new_priority,
-                       correlation_id = p_correlation_id, finished_at = null, owner = null,
-                       input_requests = null, input_responses = null, input_deadline = null,
-                       updated_at = clock_timestamp(), deadline = clock_timestamp() + p_patience
-            where id = old.id
-            returning 'requeued', id, kind, generation, priority
+        -- What has ended stays as it ended: whoever follows it must not see it begin again. The repetition is a
+        -- job of its own, which takes the key over; by its epoch it knows that it is not the first attempt.
+        update job set idempotency_key = idempotency_key || ' ' || id where id = old.id;
+        insert into job (tenant, idempotency_key, kind, arguments, arguments_hash, class, fairness_tag, priority,
+                         correlation_id, deadline, epoch, first_started_at)
+            values (p_tenant, p_key, p_kind, p_arguments, p_hash, p_class, new_tag, new_priority,
+                    p_correlation_id, clock_timestamp() + p_patience, old.epoch, old.first_started_at)
+            returning 'repeated', id, kind, generation, priority
             into outcome, job_id, job_kind, job_generation, job_priority;
     end if;
     perform job_enqueue(job_id, job_generation, job_kind, job_priority);
