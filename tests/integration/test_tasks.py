@@ -21,6 +21,11 @@ from .support.tasks_client import Refused, TasksClient
 
 pytestmark = pytest.mark.anyio
 
+LESSON: dict[str, Any] = {
+    "title": "Cells",
+    "elements": [{"type": "text", "text": "A cell is the unit of life."}],
+}
+
 
 def another_web(platform: Platform) -> tuple[Process, int]:
     """Start a second process, as on another host; it has nothing in common with the first but the stores."""
@@ -147,6 +152,21 @@ async def test_a_running_task_is_cancelled_within_a_second_and_stays_cancelled(p
     assert cancelled["status"] == "cancelled"
     assert not cancelled.keys() & {"result", "error"}
     assert stopped <= 1, f"stopped after {stopped:.1f} s"
+
+
+async def test_the_same_call_after_a_cancellation_makes_another_task(platform: Platform) -> None:
+    platform.start_web()
+    call = {"lesson": LESSON, "idempotency_key": "lesson-0001"}
+    async with client(platform) as web:
+        first = await web.call("create_composition", **call)
+        assert (await web.call("create_composition", **call))["taskId"] == first["taskId"]
+        await web.cancel(first)
+        cancelled = await web.get(first)
+        second = await web.call("create_composition", **call)
+        await anyio.to_thread.run_sync(platform.start_tame_worker)
+        await web.until(second, "completed")
+        assert second["taskId"] != first["taskId"]
+        assert await web.get(first) == cancelled
 
 
 async def test_another_tenants_task_is_as_if_it_did_not_exist(platform: Platform) -> None:
