@@ -29,16 +29,11 @@ from job where id = ?
 """
 INSERT = """
 insert into job (id, tenant, idempotency_key, kind, arguments, arguments_hash, correlation_id, created_at,
-                 updated_at, deadline)
-values (:id, :tenant, :key, :kind, :arguments, :hash, :correlation_id, :now, :now, :deadline)
+                 updated_at, deadline, epoch, first_started_at)
+values (:id, :tenant, :key, :kind, :arguments, :hash, :correlation_id, :now, :now, :deadline, :epoch, :begun)
 """
-REPEAT = """
-update job set state = 'queued', error = null, progress = 0, progress_message = '', attempts = 0,
-               generation = generation + 1, correlation_id = :correlation_id, finished_at = null,
-               owner = null, input_requests = null, input_responses = null, input_deadline = null,
-               updated_at = :now, deadline = :deadline
-where id = :id returning generation
-"""
+#: What has ended stays as it ended; a repetition is a job of its own, which takes the key over.
+GIVE_KEY_UP = "update job set idempotency_key = idempotency_key || ' ' || id where id = ?"
 WAITING_OF_TENANT = """
 select count(*) from job
 where finished_at is null and state in ('queued', 'input_required') and tenant = ?
@@ -82,7 +77,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The outcome of a submission: ``created``, ``requeued``, ``existing``, ``key_reused`` or ``full``."""
+    """The outcome of a submission: ``created``, ``repeated``, ``existing``, ``key_reused`` or ``full``."""
 
     outcome: str
     entry: Entry | None = None
@@ -103,7 +98,7 @@ def submit(
     now = time.time()
     digest = rules.fingerprint(request)
     old = connection.execute(
-        "select id, kind, arguments_hash, generation, state, error from job "
+        "select id, kind, arguments_hash, generation, state, error, epoch, first_started_at from job "
         "where tenant = ? and idempotency_key = ?",
         (tenant, key),
     ).fetchone()
@@ -127,12 +122,13 @@ def submit(
         "now": now,
         "deadline": now + queue.deadline_seconds,
     }
-    if old is None:
-        job_id = uuid4()
-        connection.execute(INSERT, values | {"id": str(job_id)})
-        return Accepted("created", Entry(job_id, request.kind, 1))
-    (generation,) = connection.execute(REPEAT, values | {"id": old["id"]}).fetchone()
-    return Accepted("requeued", Entry(UUID(old["id"]), request.kind, generation))
+    # By its epoch a repetition knows that it is not the first attempt, and since when there were any.
+    values |= {"epoch": old["epoch"] if old else 0, "begun": old["first_started_at"] if old else None}
+    if old is not None:
+        connection.execute(GIVE_KEY_UP, (old["id"],))
+    job_id = uuid4()
+    connection.execute(INSERT, values | {"id": str(job_id)})
+    return Accepted("created" if old is None else "repeated", Entry(job_id, request.kind, 1))
 
 
 def _full(connection: sqlite3.Connection, queue: QueueSettings, tenant: str, now: float) -> Accepted | None:

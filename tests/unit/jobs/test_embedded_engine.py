@@ -156,9 +156,13 @@ async def test_what_fails_in_passing_is_tried_again_by_the_same_call(house: Hous
     async with house.engine() as engine:
         for uid, attempts in (("fail-passing", 2), ("fail-forever", 1), ("crash-0001", 2)):
             job = await submit(engine, uid, f"key-{uid}")
-            assert (await engine.wait(job, no_progress)).state is JobState.FAILED
-            assert await submit(engine, uid, f"key-{uid}") == job
-            assert (await engine.wait(job, no_progress)).state is JobState.FAILED
+            ended = await engine.wait(job, no_progress)
+            assert ended.state is JobState.FAILED
+            again = await submit(engine, uid, f"key-{uid}")
+            assert (again == job) == (attempts == 1)
+            assert (await engine.wait(again, no_progress)).state is JobState.FAILED
+            # What has ended stays as it ended, for whoever follows it.
+            assert await engine.get("local", job) == ended
             assert len([each for each, _ in house.attempts if each == uid]) == attempts
 
 
