@@ -278,3 +278,19 @@ async def test_the_sandbox_is_on(chromium: Chromium, site: Site) -> None:
     async with BrowserPool(chromium.settings(), [HERE]) as pool, pool.lease() as lease:
         await lease.page.goto(site.address())
         assert chromium.is_confined()
+
+
+async def test_a_lazy_pool_has_a_browser_only_while_it_is_used(chromium: Chromium) -> None:
+    async with BrowserPool(chromium.settings(idle_seconds=0.3), lazy=True) as pool:
+        assert chromium.processes() == []
+        for _ in range(2):
+            async with pool.lease() as lease:
+                with anyio.fail_after(10):
+                    # In use, it stays, however long that takes.
+                    await anyio.sleep(0.7)
+                    assert await lease.page.title() == ""
+                assert len(chromium.processes()) == 1
+            with anyio.fail_after(10):
+                while await anyio.to_thread.run_sync(chromium.processes):
+                    await anyio.lowlevel.checkpoint()
+    assert chromium.processes() == []

@@ -71,7 +71,7 @@ class Running:
 
     def renew(self) -> None:
         """Count its use from now on."""
-        self.born = time.monotonic()
+        self.born = self.used = time.monotonic()
         self.leases = 0
 
     def is_worn(self, settings: BrowserSettings) -> bool:
@@ -84,7 +84,7 @@ class BrowserPool:
     """Leases fresh contexts, at most ``concurrency`` at a time; use it as an async context manager.
 
     ``hosts`` are those that every lease may reach. A lease that names others as well costs a new browser.
-    A ``lazy`` pool starts its first browser with the first lease.
+    A ``lazy`` pool has a browser only while it is used: from a lease until ``idle_seconds`` after the last.
     """
 
     def __init__(self, settings: BrowserSettings, hosts: Collection[str] = (), *, lazy: bool = False) -> None:
@@ -98,12 +98,15 @@ class BrowserPool:
         self._retired: set[Running] = set()
         self._directory: Path | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._resting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._directory = Path(
             tempfile.mkdtemp(prefix="composer-browser-", dir=self._settings.temporary_directory)
         )
-        if not self._lazy:
+        if self._lazy:
+            self._resting = asyncio.create_task(self._rest())
+        else:
             try:
                 await self._browser(self._hosts)
             except BaseException:
@@ -152,6 +155,7 @@ class BrowserPool:
                     running.broken = True
             finally:
                 running.open -= 1
+                running.used = time.monotonic()
                 if running in self._retired and running.open == 0:
                     self._retired.discard(running)
                     self._close_later(running)
@@ -193,6 +197,22 @@ class BrowserPool:
             if current is not None:
                 self._retire(current)
             return self._current
+
+    async def _rest(self) -> None:
+        """Close a browser that nobody uses, and its driver with it; the next lease starts both again."""
+        idle = self._settings.idle_seconds
+        while True:
+            await asyncio.sleep(idle)
+            # Held while it closes, so that a lease that comes meanwhile gets a new one.
+            async with self._launching:
+                current = self._current
+                if current is None or current.open or time.monotonic() - current.used < idle:
+                    continue
+                self._current = None
+                log.info("browser.rests", leases=current.leases)
+                await _close(current)
+                if not self._retired:
+                    await self._stop_driver()
 
     def _retire(self, running: Running) -> None:
         log.info("browser.replaced", leases=running.leases, crashed=not running.is_up)
@@ -267,6 +287,9 @@ class BrowserPool:
                     await playwright.stop()
 
     async def _end(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            await asyncio.gather(self._resting, return_exceptions=True)
         running = [*self._retired, *([self._current] if self._current else [])]
         self._current = None
         self._retired.clear()

@@ -19,6 +19,11 @@ class BrowserSettings(BaseModel):
     lease_wait_seconds: float = Field(default=60, gt=0, le=600, description="wait for a free context")
     recycle_after_leases: int = Field(default=200, ge=1, description="a new browser after this many contexts")
     recycle_after_seconds: float = Field(default=6 * 3600, gt=0, description="a new browser after this age")
+    idle_seconds: float = Field(
+        default=300,
+        gt=0,
+        description="a server that runs alone closes a browser that was not used for so long",
+    )
     allowed_hosts: list[str] = Field(
         default_factory=list, description="hosts that pages may reach besides those of Composer"
     )
