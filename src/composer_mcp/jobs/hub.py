@@ -19,8 +19,9 @@ from composer_mcp.errors import ComposerError
 from composer_mcp.jobs.engine import JobRecord
 
 POLL_SECONDS = 1.0
-#: How many jobs are remembered that were made here or announced, to save the first look at new ones.
+#: How many jobs are remembered that were made here or announced, to save a look at them.
 RECENT_LIMIT = 4096
+ENDED_LIMIT = 1000
 
 T = TypeVar("T")
 #: Reads the present records of some jobs; those that do not exist are left out.
@@ -93,6 +94,7 @@ class WaiterHub:
         #: Jobs that this process made and of which nothing was announced since.
         self._expected: dict[UUID, bool] = {}
         self._heard: dict[UUID, None] = {}
+        self._ended: dict[UUID, str] = {}
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -134,6 +136,18 @@ class WaiterHub:
         if any(not watch.settled(job_id) for watch in self._watches.get(job_id, ())):
             self._dirty.add(job_id)
             self._wake.set()
+
+    def ended(self, job_id: UUID, record: str) -> None:
+        """Keep the record of an ended job for a while, as it was announced: it does not change any more."""
+        _remember(self._ended, job_id, record, ENDED_LIMIT)
+
+    def end_of(self, job_id: UUID) -> str | None:
+        """Return what was kept by :meth:`ended`."""
+        return self._ended.get(job_id)
+
+    def forget(self) -> None:
+        """Keep no record: some may have been deleted."""
+        self._ended.clear()
 
     def wanted(self, job_id: UUID) -> bool:
         """Return whether somebody waits for a job."""
@@ -177,7 +191,7 @@ class WaiterHub:
                 watch.tell(job_id, records.get(job_id))
 
 
-def _remember(recent: dict[UUID, T], job_id: UUID, value: T) -> None:
+def _remember(recent: dict[UUID, T], job_id: UUID, value: T, limit: int = RECENT_LIMIT) -> None:
     recent[job_id] = value
-    if len(recent) > RECENT_LIMIT:
+    if len(recent) > limit:
         del recent[next(iter(recent))]

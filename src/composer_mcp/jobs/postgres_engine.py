@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: Also written in the statements of ``postgres_table``.
 CHANNEL = "composer_job"
 RECORD_CHANNEL = "composer_record"
+#: Also written in ``upkeep``.
+FORGOTTEN_CHANNEL = "composer_forgotten"
 CLASS = 1
 RECORDS = """
 select id, tenant, kind, state, progress, progress_message, created_at, updated_at, started_at, finished_at,
@@ -121,6 +123,7 @@ class PostgresJobEngine:
         self._durations = Durations(self._read_durations)
         self._hub = WaiterHub(self._read)
         self._submissions = Batches(self._submit, common=database.UNREACHABLE)
+        self._looks = Batches(self._look, common=database.UNREACHABLE)
         self.compositions = PostgresCompositions(pool)
 
     @classmethod
@@ -147,16 +150,21 @@ class PostgresJobEngine:
         return [
             Ear(RECORD_CHANNEL, self._heard_record, self._hub.look),
             Ear(CHANNEL, lambda payload: self._hub.heard(UUID(payload)), self._hub.look),
+            Ear(FORGOTTEN_CHANNEL, lambda _: self._hub.forget(), self._hub.forget),
         ]
 
     def _heard_record(self, payload: str) -> None:
-        """Take a whole record from its announcement: id, then the rest as JSON."""
-        job_id = UUID(payload[:36])
+        """Take the whole record of an ended job from its announcement: id, then the rest as JSON."""
+        job_id, record = UUID(payload[:36]), payload[36:]
+        self._hub.ended(job_id, record)
         if self._hub.wanted(job_id):
-            values = json.loads(payload[36:])
-            for name in ("created_at", "updated_at", "started_at", "finished_at"):
-                values[name] = values[name] and datetime.fromisoformat(values[name])
-            self._hub.tell(self._job(values | {"id": job_id, "input_requests": None}))
+            self._hub.tell(self._announced(job_id, record))
+
+    def _announced(self, job_id: UUID, record: str) -> JobRecord:
+        values = json.loads(record)
+        for name in ("created_at", "updated_at", "started_at", "finished_at"):
+            values[name] = values[name] and datetime.fromisoformat(values[name])
+        return self._job(values | {"id": job_id, "input_requests": None})
 
     async def submit(self, tenant: str, key: str, request: AnyRequest, correlation_id: str) -> Submission:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
@@ -219,12 +227,17 @@ class PostgresJobEngine:
 
     async def get(self, tenant: str, job_id: UUID) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
-        rows = await patiently(
-            lambda: self._pool.fetch(RECORDS, [job_id]), f"What the job {job_id} does, it goes on doing."
-        )
-        if not rows or rows[0]["tenant"] != tenant:
+        announced = self._hub.end_of(job_id)
+        record: JobRecord | None
+        if announced is not None:
+            record = self._announced(job_id, announced)
+        else:
+            record = await patiently(
+                lambda: self._looks.do(job_id), f"What the job {job_id} does, it goes on doing."
+            )
+        if record is None or record.tenant != tenant:
             raise self._unknown(job_id)
-        return self._record(rows[0])
+        return record
 
     async def cancel(self, tenant: str, job_id: UUID) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
@@ -273,6 +286,11 @@ class PostgresJobEngine:
 
     def _unknown(self, job_id: UUID) -> Exception:
         return JOB_UNKNOWN.error(job_id=str(job_id), days=self._queue.retention_days)
+
+    async def _look(self, job_ids: Sequence[UUID]) -> list[JobRecord | None]:
+        rows = await self._pool.fetch(RECORDS, list(set(job_ids)))
+        found = {row["id"]: self._record(row) for row in rows}
+        return [found.get(job_id) for job_id in job_ids]
 
     async def _read(self, job_ids: Collection[UUID]) -> list[JobRecord]:
         """Read for the hub, which asks again by itself."""

@@ -75,7 +75,8 @@ async def forget(pool: asyncpg.Pool, retention: timedelta) -> int:
     while True:
         count = await pool.fetchval(
             "with gone as (delete from job where id in (select id from job where finished_at < "
-            "clock_timestamp() - $1::interval limit $2) returning 1) select count(*) from gone",
+            "clock_timestamp() - $1::interval limit $2) returning 1), counted as (select count(*) from gone) "
+            "select count from counted left join lateral pg_notify('composer_forgotten', '') on count > 0",
             retention,
             BATCH,
         )
