@@ -111,7 +111,26 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "widgets": ("elements",),
 }
 #: Fields that name the right answer from outside the choices.
-RIGHT_ANSWER = ("correct_answer", "correct", "correct_choice", "correct_index", "answer_index", "answer")
+RIGHT_ANSWER = (
+    "answer", "answer_index", "correct", "correct_answer", "correct_answers", "correct_choice",
+    "correct_index", "correct_option", "correctAnswer", "correctIndex", "gabarito", "resposta",
+    "resposta_correta", "right_answer",
+)  # fmt: skip
+#: Objects that are put around fields without need.
+WRAPPERS = frozenset(
+    {
+        "attributes",
+        "config",
+        "content",
+        "data",
+        "fields",
+        "options",
+        "params",
+        "properties",
+        "props",
+        "settings",
+    }
+)
 
 #: Types of elements, and actions of a change.
 TAGS: dict[str, str] = {

@@ -410,9 +410,13 @@ def spoilt_lessons(draw: st.DrawFn) -> Any:
                 case "replace":
                     place[key] = draw(JSON)
                 case "rename" if isinstance(place, dict):
-                    place[draw(st.sampled_from(["content", "answers", "x", "id", "text", "type"]))] = (
-                        place.pop(key)
-                    )
+                    place[
+                        draw(
+                            st.sampled_from(
+                                ["content", "answers", "data", "x", "id", "text", "type", "front"]
+                            )
+                        )
+                    ] = place.pop(key)
                 case _:
                     place.pop(key)
             break
@@ -433,3 +437,53 @@ def test_whatever_is_wrong_with_a_lesson_repairing_what_is_told_ends_in_a_valid_
                 with contextlib.suppress(LookupError):
                     raw = put(raw, problem)
     raise AssertionError(f"not repaired: {raw}")
+
+
+QUESTION_FIELDS = {"question": "É?", "choices": CHOICES}
+
+
+@pytest.mark.parametrize(
+    ("element", "path", "words", "nearest"),
+    [
+        (
+            {"quiz": {"questions": [QUESTION_FIELDS]}},
+            "",
+            "the type stands beside the other fields, not around them",
+            {"type": "quiz", "questions": [QUESTION_FIELDS]},
+        ),
+        (
+            {"type": "quiz", "data": {"questions": [QUESTION_FIELDS]}},
+            "",
+            "not inside `data`",
+            {"type": "quiz", "questions": [QUESTION_FIELDS]},
+        ),
+        (
+            {"type": "text", "content": {"title": "A", "text": "Uma frase."}},
+            "",
+            "not inside `content`",
+            {"type": "text", "title": "A", "text": "Uma frase."},
+        ),
+        (
+            {"type": "quiz", **QUESTION_FIELDS},
+            ".questions",
+            "also for a single one",
+            [QUESTION_FIELDS],
+        ),
+        (
+            {"type": "flashcards", "front": "a", "back": "b"},
+            ".cards",
+            "a list of entries with the fields front, back is wanted",
+            [{"front": "a", "back": "b"}],
+        ),
+    ],
+)
+def test_fields_on_the_wrong_level_are_put_where_they_belong(
+    element: dict[str, Any], path: str, words: str, nearest: Any
+) -> None:
+    raw = broken(f"{E}[1]", element)
+    found = problems(raw)
+    assert (found[0]["path"], json.loads(found[0]["nearest"])) == (f"lesson{E}[1]{path}", nearest)
+    assert words in found[0]["problem"]
+    place: Any = raw["elements"]
+    place[1] = json.loads(found[0]["nearest"]) if not path else {"type": element["type"], path[1:]: nearest}
+    assert check_lesson(raw)
