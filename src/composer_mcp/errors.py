@@ -184,6 +184,15 @@ PROJECT_NOT_FOUND = ErrorCode(
     remedy="Tell the operator to check composer.project_uid and that the account is a member of the project.",
 )
 
+COMPOSITION_BUSY = ErrorCode(
+    "composition_busy",
+    status=409,
+    sentence="Another call has been changing this composition for more than {seconds} s. "
+    "Nothing was changed.",
+    remedy="Repeat the call with the same idempotency key in a minute.",
+    retryable=True,
+)
+
 VERSION_NOT_FOUND = ErrorCode(
     "version_not_found",
     status=404,
@@ -380,6 +389,13 @@ BODY_TOO_LARGE = ErrorCode(
     status=413,
     sentence="The request is larger than {limit} bytes. Nothing was done.",
     remedy="Send a smaller one: make two compositions of a long lesson, or change it in several calls.",
+)
+BODY_INCOMPLETE = ErrorCode(
+    "body_incomplete",
+    status=400,
+    sentence="The connection ended before the request's body was complete. Nothing was done.",
+    remedy="Repeat the call.",
+    retryable=True,
 )
 INVALID_TOKEN = ErrorCode(
     "invalid_token",

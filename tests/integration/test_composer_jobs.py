@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from composer_mcp.composer import facts
-from composer_mcp.composition.document import version_of
+from composer_mcp.composition.document import Document, version_of
 from composer_mcp.composition.lesson import CompositionChange
 from composer_mcp.errors import ComposerError
 from composer_mcp.jobs import handlers
@@ -163,9 +163,11 @@ async def test_who_saved_at_the_very_same_moment_is_told(bench: Bench, standin: 
         other = again(work)
 
         async def in_between() -> None:
-            # Asked when our save is about to be sent: what another person saves now, we do not see.
+            # Asked when our save is about to be sent: what somebody saves in the editor now, we do not see.
             object.__setattr__(other, "fence", bench.fence)
-            await describe(work, made.uid, "de outra pessoa")
+            raw = (await api.read(made.uid)).to_json()
+            raw["metadata"]["description"] = "de outra pessoa"
+            await api.replace(made.uid, Document.from_json(raw), bench.fence)
 
         object.__setattr__(other, "fence", in_between)
         change = CompositionChange(title=f"{title}!")

@@ -40,7 +40,7 @@ async def change(uid: str, edit: Edit, work: Work, expected_version: str | None)
 
     Raises:
         composition_not_found: there is none, or it is another tenant's.
-        version_conflict and the other errors of ``update_once``.
+        composition_busy, version_conflict and the other errors of ``update_once``.
     """
     own = await ownership.check(uid, work)
     await work.progress(0.2, "Reading the composition and saving the change")
@@ -49,15 +49,16 @@ async def change(uid: str, edit: Edit, work: Work, expected_version: str | None)
         # Two tenants who write to nobody's composition at once: only one of them gets as far as writing.
         await ownership.claim(uid, base, work)
 
-    updated = await writes.update_once(
-        work.composer,
-        uid,
-        edit,
-        expected_version=expected_version,
-        earlier_attempt=work.attempt > 1,
-        fence=work.fence,
-        before_writing=None if own else claim,
-    )
+    async with work.compositions.exclusively(uid, work.job_id):
+        updated = await writes.update_once(
+            work.composer,
+            uid,
+            edit,
+            expected_version=expected_version,
+            earlier_attempt=work.attempt > 1,
+            fence=work.fence,
+            before_writing=None if own else claim,
+        )
     await ownership.note(uid, updated.document, work)
     await work.progress(1.0, "The change is saved")
     result = saved(uid, updated.document, work, created=False)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,22 @@ class CompositionRegistry(Protocol):
         ``updated_at`` of its last entry. At most 100 are returned.
         """
 
+    def exclusively(self, uid: str, job_id: UUID) -> AbstractAsyncContextManager[None]:
+        """Let one job at a time change a composition, in whichever process and on whichever host.
+
+        Composer cannot compare and save in one step; two jobs of ours that have read the same version
+        would otherwise both find it unchanged. A job that is taken over gets in again.
+
+        Raises:
+            composition_busy: another change is under way and did not end in time.
+        """
+
     def changes(self, tenant: str) -> AsyncIterator[None]:
         """Yield once whenever the tenant's list has changed, in whichever process; never ends by itself."""
 
 
+#: How long a change waits for another one of the same composition: longer than any that ends well.
+BUSY_SECONDS = 30.0
 #: Longest text that is kept for the search; what is beyond it is not found.
 FOLDED_LIMIT = 4000
 SEARCH_LIMIT = 100

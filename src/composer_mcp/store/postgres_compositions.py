@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 
+from composer_mcp.errors import COMPOSITION_BUSY
+from composer_mcp.store import database
 from composer_mcp.store.compositions import (
+    BUSY_SECONDS,
     SEARCH_LIMIT,
     CompositionEntry,
     fold,
@@ -49,7 +54,17 @@ where tenant = $1 and updated_at < coalesce($2, 'infinity'::timestamptz)
   and not exists (select from unnest($4::text[]) word where strpos(folded, word) = 0)
 order by updated_at desc limit $5
 """
+#: Whoever holds a composition and does not run any more has let go.
+HOLD = """
+insert into composition_change as held (key, job_id) values ($1, $2)
+on conflict (key) do update set job_id = excluded.job_id, began_at = clock_timestamp()
+    where held.job_id = excluded.job_id
+       or not exists (select from job where id = held.job_id and state = 'running')
+returning true
+"""
+LET_GO = "delete from composition_change where key = $1 and job_id = $2"
 STATE = "Nothing was changed."
+POLL_SECONDS = 0.1
 
 
 class PostgresCompositions:
@@ -90,6 +105,25 @@ class PostgresCompositions:
             lambda: self._pool.fetchval("select tenant from composition where key = $1", key_of(uid)), STATE
         )
         return found
+
+    @contextlib.asynccontextmanager
+    async def exclusively(self, uid: str, job_id: UUID) -> AsyncIterator[None]:
+        """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
+        key = key_of(uid)
+        give_up = asyncio.get_running_loop().time() + BUSY_SECONDS
+        while not await patiently(lambda: self._pool.fetchval(HOLD, key, job_id), STATE):
+            if asyncio.get_running_loop().time() > give_up:
+                raise COMPOSITION_BUSY.error(seconds=round(BUSY_SECONDS))
+            await asyncio.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:
+            # Also when the job is cancelled meanwhile; if it fails, the end of the job lets go.
+            await asyncio.shield(self._let_go(key, job_id))
+
+    async def _let_go(self, key: bytes, job_id: UUID) -> None:
+        with contextlib.suppress(*database.UNREACHABLE):
+            await self._pool.execute(LET_GO, key, job_id)
 
     async def search(
         self,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
+from weakref import WeakValueDictionary
 
+from composer_mcp.errors import COMPOSITION_BUSY
 from composer_mcp.store.compositions import (
+    BUSY_SECONDS,
     SEARCH_LIMIT,
     CompositionEntry,
     fold,
@@ -46,6 +51,8 @@ class SqliteCompositions:
     def __init__(self, database: Sqlite) -> None:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        # Forgotten as soon as nobody holds or awaits it.
+        self._changing: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def record(
         self, tenant: str, uid: str, *, title: str, description: str, author: str, tags: Sequence[str]
@@ -82,6 +89,20 @@ class SqliteCompositions:
             lambda connection: connection.execute(BEFORE, {"key": key_of(uid)}).fetchone(), STATE
         )
         return None if row is None else str(row["tenant"])
+
+    @contextlib.asynccontextmanager
+    async def exclusively(self, uid: str, job_id: UUID) -> AsyncIterator[None]:
+        """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
+        lock = self._changing.setdefault(key_of(uid), asyncio.Lock())
+        try:
+            async with asyncio.timeout(BUSY_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            raise COMPOSITION_BUSY.error(seconds=round(BUSY_SECONDS)) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def search(
         self,
