@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tests.integration.support.installation import Platform
 from tests.integration.support.issuer import Issuer
 from tests.integration.support.postgres import Postgres
 
-from .suite import LOGS, ROOT
+from .suite import LOGS, python_path
 
 __all__ = ["authority", "issuer", "postgres"]
 
@@ -55,7 +54,6 @@ def web_with_fixtures(name: str, platform: Platform, **web: Any) -> Iterator[Web
         "--credentials", str(platform.credentials), "--token", str(token),
         "--bind", f"127.0.0.1:{platform.port}",
     ]  # fmt: skip
-    python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     worker = [
         sys.executable,
         "-m",
@@ -63,8 +61,8 @@ def web_with_fixtures(name: str, platform: Platform, **web: Any) -> Iterator[Web
         str(platform.config),
         str(platform.credentials),
     ]
-    platform.start(worker, "worker.ready", PYTHONPATH=python_path, TAME_FOLDER=str(platform.tame))
-    process = platform.start(command, "ASGI server listening", PYTHONPATH=python_path)
+    platform.start(worker, "worker.ready", PYTHONPATH=python_path(), TAME_FOLDER=str(platform.tame))
+    process = platform.start(command, "ASGI server listening", PYTHONPATH=python_path())
     yield Web(platform, token)
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / f"{name}.log").write_text(process.output, encoding="utf-8")

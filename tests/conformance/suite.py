@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +20,11 @@ SCENARIO_MILLISECONDS = 30_000
 SUITE_SECONDS = 300
 GOOD = {"SUCCESS", "INFO"}
 Recorder = Callable[[str, object], None]
+
+
+def python_path() -> str:
+    """Where a program of these tests finds its modules, for the environment."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @dataclass(frozen=True, slots=True)

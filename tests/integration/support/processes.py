@@ -22,7 +22,7 @@ class Process:
 
     def __init__(self, command: list[str], *, environment: dict[str, str] | None = None) -> None:
         self.command = command
-        self.output = ""
+        self._pieces: list[str] = []
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -39,11 +39,18 @@ class Process:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def output(self) -> str:
+        """Everything said so far."""
+        # Joined when asked for: adding to one text for each line would get slower with every line.
+        self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0]
+
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with self._said:
-                self.output += line.decode(errors="replace")
+                self._pieces.append(line.decode(errors="replace"))
                 self._said.notify_all()
         with self._said:
             self._ended = True
@@ -61,7 +68,7 @@ class Process:
     def forget_output(self) -> None:
         """Wait only for what is said from now on."""
         with self._said:
-            self.output = ""
+            self._pieces.clear()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
