@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from composer_mcp.composition.json_values import TooMuch, measure
 from composer_mcp.errors import REQUEST_TOO_DEEP
 from composer_mcp.mcp.prompts import NEEDS
 from composer_mcp.mcp.resources import GUARDED
+from composer_mcp.security.caller import SCOPES
 
 #: A request on a task needs what the tool needs that does the same to a job.
 AS_TOOLS = {"tasks/get": "get_job", "tasks/update": "cancel_job", "tasks/cancel": "cancel_job"}
@@ -22,21 +25,28 @@ TOPICS = {
 }
 #: A lesson needs a dozen levels; many more could only make something recurse until it fails.
 DEPTH_LIMIT = 64
+#: Versions of the protocol whose headers the SDK compares with the body.
+CHECKED = frozenset(version.encode() for version in MODERN_PROTOCOL_VERSIONS)
 PARTS_LIMIT = 2_000_000
 
 
-def uses(body: bytes, announced: str) -> dict[str, str]:
+def uses(body: bytes, headers: Mapping[bytes, bytes]) -> dict[str, str]:
     """Return what a request does that needs a scope, each with the tool whose scope it is.
 
-    ``announced`` is the header's word for the tool, should the body have none. A body that is not JSON does
-    nothing, and the SDK says so.
+    A body that is not JSON does nothing, and the SDK says so.
 
     Raises:
         request_too_deep: its JSON is nested deeper than anything that we understand.
     """
+    announced = headers.get(b"mcp-name", b"").decode("latin-1")
+    may_be_deep = body.count(b"[") + body.count(b"{") > DEPTH_LIMIT
+    is_checked = headers.get(b"mcp-protocol-version") in CHECKED
+    if is_checked and not may_be_deep and announced in SCOPES and headers.get(b"mcp-method") == b"tools/call":
+        # The SDK refuses a body that says something else than its headers: it need not be read twice.
+        return {announced: announced}
     try:
         parsed: Any = json.loads(body)
-        if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT:
+        if may_be_deep:
             measure(parsed, DEPTH_LIMIT, PARTS_LIMIT)
     except TooMuch:
         raise REQUEST_TOO_DEEP.error(limit=DEPTH_LIMIT) from None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from contextvars import ContextVar
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from composer_mcp.observability import metrics
+from composer_mcp.observability.logs import Frequent, redact
 
 HEADER = b"x-correlation-id"
 ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{8,128}")
@@ -20,7 +21,7 @@ QUIET = {"/health/live", "/health/ready", "/metrics"}
 #: The id of the request being answered; stored with its job, so that the worker's lines carry it too.
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 
-log = structlog.get_logger(__name__)
+log = Frequent(__name__)
 
 
 class AccessLog:
@@ -40,7 +41,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        identity = given.decode() if ACCEPTED.fullmatch(given) else uuid.uuid4().hex
+        identity = _identity(given)
         correlation_id.set(identity)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=identity)
@@ -66,15 +67,25 @@ class AccessLog:
             path = scope["path"] if scope["path"] in PATHS else "other"
             metrics.HTTP_REQUESTS.labels(scope["method"], path, str(status)).inc()
             metrics.HTTP_SECONDS.labels(path).observe(seconds)
-            level = log.debug if scope["path"] in QUIET else log.info
-            level(
+            log.write(
+                "debug" if scope["path"] in QUIET else "info",
                 "http.request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                seconds=round(seconds, 4),
-                **facts,
+                {
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "seconds": round(seconds, 4),
+                    **facts,
+                },
+                correlation_id=identity,
             )
+
+
+def _identity(given: bytes) -> str:
+    """Return the caller's id, if it can stand in logs, answers and the database; else a new one."""
+    if ACCEPTED.fullmatch(given) and redact(given.decode()) == given.decode():
+        return given.decode()
+    return secrets.token_hex(16)
 
 
 async def _refuse_plain_text(send: Send) -> None:

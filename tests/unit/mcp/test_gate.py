@@ -11,7 +11,7 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import principal_components
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from composer_mcp.errors import INVALID_TOKEN
 from composer_mcp.mcp.gate import SESSION_METHODS, Gate
@@ -151,6 +151,27 @@ async def test_without_a_bearer_token_there_is_only_the_address_of_the_metadata(
 async def test_a_large_body_is_refused_and_the_connection_closed() -> None:
     got = await post("compositions:read", b"x" * 1001)
     assert got.status_code == 413 and got.headers["Connection"] == "close"
+
+
+async def test_a_call_abandoned_half_way_is_not_carried_out() -> None:
+    async def beyond(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise AssertionError("a call without its whole body went through the gate")
+
+    arriving = iter([
+        {"type": "http.request", "body": b'{"method": ', "more_body": True}, {"type": "http.disconnect"},
+    ])  # fmt: skip
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(arriving)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    gate = Gate(beyond, Verifier(), "https://composer.test/mcp", 1000)
+    scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": [], "state": {"facts": {}}}
+    await gate(scope, receive, send)
+    assert sent[0]["status"] == 400
 
 
 async def test_only_a_server_with_sessions_answers_get_and_delete() -> None:

@@ -33,7 +33,10 @@ async def test_the_edges_id_is_kept() -> None:
     assert got.text == got.headers["X-Correlation-Id"] == "edge-12345"
 
 
-@pytest.mark.parametrize("given", ["short", "x" * 129, "with space 1", 'quote"12345', "línea-12345"])
+@pytest.mark.parametrize(
+    "given",
+    ["short", "x" * 129, "with space 1", 'quote"12345', "línea-12345", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.c2ln"],
+)
 async def test_an_id_that_could_do_harm_is_replaced(given: str) -> None:
     got = await client().get("/mcp", headers={"X-Correlation-Id": given.encode()})
     assert got.headers["X-Correlation-Id"] != given
