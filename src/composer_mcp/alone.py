@@ -28,7 +28,10 @@ BROWSERS = (
 
 def filled(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values, and for everything left out what suits a server for one user on this machine."""
-    folder = Path(values.get("state_directory") or default_state_directory()).expanduser().absolute()
+    try:
+        folder = Path(values.get("state_directory") or default_state_directory()).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("state_directory is required, because this user has no home directory") from error
     url = str(values.get("public_url") or f"http://127.0.0.1:{PORT}/mcp")
     host = urlsplit(url).netloc
     port = host.rpartition(":")[2] if is_local(host) else PORT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,19 @@ def explain(heading: str, error: ValidationError, model: type[BaseModel]) -> str
         "Mend these keys in the file, or the environment variables that override them. Nothing was started."
     )
     return "\n".join(lines)
+
+
+def unknown_variable(prefix: str, model: type[BaseModel]) -> str | None:
+    """Return what is wrong with the environment: the first variable of ours that sets nothing."""
+    known = {name.upper() for name in model.model_fields}
+    for name in os.environ:
+        section = name.removeprefix(prefix).split("__", 1)[0]
+        if name.startswith(prefix) and section not in known:
+            return (
+                f"the environment variable {name} sets nothing: there is no section {section.lower()}. "
+                f"Known: {', '.join(sorted(known)).lower()}."
+            )
+    return None
 
 
 def _expectation(model: type[BaseModel], kind: str, message: str, location: tuple[int | str, ...]) -> str:

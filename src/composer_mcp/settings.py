@@ -6,6 +6,7 @@ A configuration without ``[database]`` describes a server that runs alone; see `
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -22,10 +23,10 @@ from pydantic_settings import (
 from composer_mcp.alone import LOCAL_ISSUER, PORT, filled, is_local, local_issuer
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.composer.settings import ComposerSettings
-from composer_mcp.explanation import explain
+from composer_mcp.explanation import explain, unknown_variable
 from composer_mcp.observability import logs
 
-#: The first that exists is read when none is named: the host's, then the user's own.
+#: The first that exists is read when none is named.
 DEFAULT_CONFIG = Path("/etc/composer-mcp/config.toml")
 USER_CONFIG = Path("composer-mcp/config.toml")
 ENVIRONMENT_PREFIX = "COMPOSER_MCP__"
@@ -284,8 +285,19 @@ class Settings(BaseSettings):
 
 def find_config() -> Path | None:
     """Return the configuration that is read when none is named; ``None`` if there is none."""
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    return next((path for path in (DEFAULT_CONFIG, base / USER_CONFIG) if path.exists()), None)
+    places = [DEFAULT_CONFIG]
+    # A service without a home has no configuration of its own.
+    with contextlib.suppress(RuntimeError):
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+        places.append(base / USER_CONFIG)
+    return next(filter(_is_there, places), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # Whoever may not read it is told so: another one would be a surprise.
 
 
 def load(path: Path | None, *, bind: str | None = None) -> Settings:
@@ -299,7 +311,9 @@ def load(path: Path | None, *, bind: str | None = None) -> Settings:
     values = {} if path is None else _read(path)
     if bind is not None and "database" not in values:
         values.setdefault("public_url", f"http://{bind}/mcp")
-    _refuse_unknown_environment()
+    mistake = unknown_variable(ENVIRONMENT_PREFIX, Settings)
+    if mistake is not None:
+        raise ConfigurationError(mistake)
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -327,18 +341,6 @@ def _read(path: Path) -> dict[str, Any]:
             f"the configuration {path} does not exist. Name another one with --config, or restore the file."
         )
     return values
-
-
-def _refuse_unknown_environment() -> None:
-    known = {name.upper() for name in Settings.model_fields}
-    for name in os.environ:
-        if name.startswith(ENVIRONMENT_PREFIX):
-            section = name.removeprefix(ENVIRONMENT_PREFIX).split("__", 1)[0]
-            if section not in known:
-                raise ConfigurationError(
-                    f"the environment variable {name} sets nothing: there is no section {section.lower()}. "
-                    f"Known: {', '.join(sorted(known)).lower()}."
-                )
 
 
 class Credentials:

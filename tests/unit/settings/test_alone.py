@@ -30,6 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("composer_mcp.settings.DEFAULT_CONFIG", tmp_path / "etc/config.toml")
     return tmp_path
 
 
@@ -77,6 +78,34 @@ def test_the_users_configuration_is_found_and_the_hosts_has_precedence(
     assert find_config() == own
     monkeypatch.setattr("composer_mcp.settings.DEFAULT_CONFIG", written(home, COMPOSER))
     assert find_config() == home / "config.toml"
+
+
+def test_a_configuration_that_may_not_be_read_is_not_passed_over(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = home / ".config/composer-mcp/config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(COMPOSER)
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert find_config() == home / "etc/config.toml"
+
+
+def test_a_user_without_a_home_must_name_the_state_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless(path: Path) -> Path:
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert find_config() is None
+    with pytest.raises(ConfigurationError, match="state_directory is required"):
+        load(written(home, COMPOSER))
 
 
 def test_nothing_at_all_is_told_with_what_is_missing() -> None:
