@@ -153,6 +153,18 @@ async def test_a_large_body_is_refused_and_the_connection_closed() -> None:
     assert got.status_code == 413 and got.headers["Connection"] == "close"
 
 
+@pytest.mark.parametrize("spoken", [["2025-11-25", "2026-07-28"], ["2025-11-25"], []])
+async def test_headers_that_nobody_compares_with_the_body_are_not_believed(spoken: list[str]) -> None:
+    """The first of several versions is the one that the SDK speaks; before 2026 it ignores the other headers."""
+    headers = [
+        ("Authorization", "Bearer compositions:read"), ("Mcp-Method", "tools/call"),
+        ("Mcp-Name", "get_composition"), *(("MCP-Protocol-Version", version) for version in spoken),
+    ]  # fmt: skip
+    body = json.dumps(call("create_composition"))
+    got = await client().post("/mcp", content=body, headers=httpx.Headers(headers))
+    assert got.status_code == 403
+
+
 async def test_a_call_abandoned_half_way_is_not_carried_out() -> None:
     async def beyond(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise AssertionError("a call without its whole body went through the gate")
