@@ -143,6 +143,8 @@ def _rename(value: dict[str, Any], node: JsonSchema, path: Path, findings: Findi
             meant = "html"
         if meant is None:
             words = "is no field here" if listed else f"is no field here; these are: {', '.join(fields)}"
+            if written == "title":
+                words += "; put a text with this title before it"
             listed = True
             problem = Problem((*path, written), words, value[written], REMOVE)
         else:

@@ -200,6 +200,8 @@ def test_a_broken_rule_is_told_with_its_place_and_the_nearest_valid_form(
         ("", "sections", "elements"),
         ("", "elemnts", "elements"),
         (f"{E}[0]", "content_title", "title"),
+        (f"{E}[0]", "text", "title"),
+        (QUESTION, "text", "question"),
         (f"{E}[1]", "content", "text"),
         (f"{E}[2]", "perguntas", "questions"),
         (QUESTION, "answers", "choices"),
