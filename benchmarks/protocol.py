@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,7 @@ CLIENT = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 FEW, MANY = 10, 100
+NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,13 @@ def _conclude(
             else f"{wire} wire, {callers} caller{'s' * (callers > 1)}, {tools} tools"
         )
         report.rows.append(Row(what, name, medians(found)))
-    report.rows.sort(key=lambda row: row.what)
+    report.rows.sort(
+        key=lambda row: (
+            "growth" in row.what,
+            "legacy" in row.what,
+            [int(n) for n in NUMBERS.findall(row.what)],
+        )
+    )
 
     for theirs, limit in ((BARE, 0.8), (FASTMCP, 4.0)):
         for wire in ("2026", "legacy"):

@@ -10,171 +10,27 @@ as well; that is how it is built, and it is left so.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import statistics
-import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from benchmarks import load, results
-from benchmarks.installation import Installation, installed
 from benchmarks.measure import Promise, Report, Row, median_ratio, medians, progress, rotations
-from benchmarks.peers_at_hand import ROOT, PeerMissing, python_of, redis_at_hand, version_of
-from benchmarks.processes import Child, Failed, cpu_seconds, descendants, free_port
-from benchmarks.protocol import gunicorn
+from benchmarks.processes import Failed
+from benchmarks.stands import OURS, PEER, Stand, both
 from benchmarks.taskwire import Caller, Service
 
 NAME = "tasks"
-OURS, PEER = "composer-mcp", "fastmcp-tasks"
 ROUNDS = 5
 CALLERS = (1, 16, 64)
 SECONDS = 3.0
-CONCURRENCY = 10
 BACKLOG, BACKLOG_MS = 1000, 250
 TAKE_OVER_LIMIT, TAKE_OVER_TRIES = 5.0, 3
 #: By default we do not wait for a peer that takes minutes; $BENCH_PATIENCE seconds say otherwise.
 PATIENCE = float(os.environ.get("BENCH_PATIENCE", "12"))
-
-
-@dataclass(slots=True)
-class Stand:
-    """A service that stands, with the means to start and kill its workers, and the file of starts."""
-
-    service: Service
-    other_tenant: Service
-    start_worker: Callable[[], Child]
-    worker_ready: str
-    starts: Path
-    clear: Callable[[], None]
-    processes: Mapping[str, Callable[[], list[int]]]
-    workers: list[Child] = field(default_factory=list)
-
-    async def add_worker(self) -> Child:
-        """Start one more worker and wait until it works."""
-        worker = self.start_worker()
-        await worker.says(self.worker_ready)
-        self.workers.append(worker)
-        return worker
-
-    def cpu_seconds(self) -> dict[str, float]:
-        """Processor time used so far by the web process, the workers and the store."""
-        used = {name: cpu_seconds(processes()) for name, processes in self.processes.items()}
-        workers = [process for worker in self.workers for process in worker.family()]
-        return used | {"worker": cpu_seconds(workers)}
-
-    def started(self, label: str) -> list[tuple[int, float]]:
-        """Process and moment (monotonic) of each start of the tasks with this label."""
-        if not self.starts.exists():
-            return []
-        lines = (line.split() for line in self.starts.read_text(encoding="ascii").splitlines())
-        return [(int(process), float(moment)) for name, process, moment in lines if name == label]
-
-    async def begun(self, label: str, times: int, seconds: float) -> list[tuple[int, float]]:
-        """Wait until tasks with this label have started so many times.
-
-        Raises:
-            TimeoutError: they have not.
-        """
-        async with asyncio.timeout(seconds):
-            while True:
-                found = self.started(label)
-                if len(found) >= times:
-                    return found
-                await asyncio.sleep(0.02)
-
-
-async def ours(installation: Installation) -> Stand:
-    """Our web process and one worker."""
-    starts = installation.folder / "starts-ours"
-    installation.sections = {
-        "queue": {"per_tenant_limit": 5000, "total_limit": 10000},
-        "worker": {"concurrency": CONCURRENCY},
-    }
-    web, port = await installation.serve("tasks-web")
-    pid = installation.platform.sql("select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)")
-    arguments = [str(installation.platform.config), str(installation.platform.credentials)]
-    command = [sys.executable, "-m", "benchmarks.our_worker", *arguments]
-
-    def service(tenant: str) -> Service:
-        return Service(
-            OURS,
-            port,
-            {"Authorization": f"Bearer {installation.token(tenant)}"},
-            "get_composition",
-            lambda label, milliseconds: {"uid": f"bench-{label}-{milliseconds:04d}"},
-        )
-
-    def start_worker() -> Child:
-        return installation.start(command, f"tasks-worker-{time.monotonic_ns()}", STARTS=str(starts))
-
-    def clear() -> None:
-        installation.platform.sql("truncate job, tenant_tag, pgqueuer")
-
-    processes = {"web": web.family, "store": lambda: descendants(int(pid))}
-    stand = Stand(service("school"), service("other"), start_worker, "worker.ready", starts, clear, processes)
-    await stand.add_worker()
-    return stand
-
-
-async def theirs(installation: Installation, report: Report, say: Callable[[str], None]) -> Stand:
-    """The peer's web process and one worker, on a Redis of their own.
-
-    Raises:
-        PeerMissing: it cannot be installed.
-    """
-    python = python_of("fastmcp", say)
-    redis, environment = redis_at_hand(say)
-    redis_port, port = free_port(), free_port()
-    options = [
-        "--port",
-        str(redis_port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(installation.folder),
-    ]
-    database = installation.start([str(redis), *options], "redis", None, **environment)
-    await database.listens(redis_port)
-    report.versions |= {name: version_of(python, name) for name in ("fastmcp-tasks", "pydocket")}
-    report.versions["redis"] = _redis_version(database)
-    starts = installation.folder / "starts-theirs"
-    variables = {
-        "REDIS": f"redis://127.0.0.1:{redis_port}/0",
-        "STARTS": str(starts),
-        "PYTHONPATH": str(ROOT),
-        "FASTMCP_CHECK_FOR_UPDATES": "off",
-    }
-    module = "benchmarks.peers.fastmcp_tasks_server"
-    web = installation.start(gunicorn(python, module, port), "tasks-peer-web", None, **variables)
-    await web.listens(port)
-    source = str(ROOT / "benchmarks/peers/fastmcp_tasks_server.py") + ":server"
-    command = [str(python), "-m", "fastmcp_tasks.worker_cli", "worker", source]
-
-    def start_worker() -> Child:
-        return installation.start(command, f"tasks-peer-worker-{time.monotonic_ns()}", None, **variables)
-
-    def clear() -> None:
-        """Nothing: what is left over is worked off."""
-
-    service = Service(
-        PEER, port, {}, "bench", lambda label, milliseconds: {"label": label, "milliseconds": milliseconds}
-    )
-    processes = {"web": web.family, "store": database.family}
-    stand = Stand(service, service, start_worker, "Starting worker", starts, clear, processes)
-    await stand.add_worker()
-    return stand
-
-
-def _redis_version(database: Child) -> str:
-    words = database.tail().split("version=", 1)
-    return words[1].split(",")[0].strip() if len(words) == 2 else "unknown"
 
 
 async def latency(service: Service, seconds: float) -> dict[str, float]:
@@ -305,18 +161,6 @@ def _percentile(seconds: list[float], share: float) -> float:
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-@contextlib.asynccontextmanager
-async def both(report: Report, say: Callable[[str], None]) -> AsyncIterator[dict[str, Stand]]:
-    """Both services, or ours alone when the peer cannot be had."""
-    with installed() as installation:
-        stands = {OURS: await ours(installation)}
-        try:
-            stands[PEER] = await theirs(installation, report, say)
-        except PeerMissing as missing:
-            report.remarks.append(str(missing))
-        yield stands
-
-
 async def run() -> Report:
     """Measure both in turns."""
     say = progress(NAME)
@@ -359,7 +203,7 @@ async def _pushes(report: Report, stands: Mapping[str, Stand]) -> None:
         if found is None:
             report.remarks.append(f"{name} does not push the state of tasks (subscriptions/listen).")
         else:
-            what = "1 caller, completion pushed, beyond the work of 30 ms"
+            what = "1 caller, pushed (without the work of 30 ms)"
             report.rows.append(Row(what, name, found))
     report.promises.append(
         Promise(
@@ -376,7 +220,7 @@ async def _backlogs(report: Report, stands: Mapping[str, Stand], say: Callable[[
         found = await behind(stand)
         ahead, seconds = found["waiting before it"], found["seconds"]
         say(f"{name}: a single task behind {ahead:.0f} began after {seconds:.2f} s")
-        report.rows.append(Row(f"tenant B behind A's {BACKLOG} tasks of {BACKLOG_MS} ms", name, found))
+        report.rows.append(Row(f"tenant B's task behind A's {BACKLOG} of {BACKLOG_MS} ms", name, found))
         if name == OURS:
             text = (
                 f"seconds until B's task begins behind A's {BACKLOG}, one task lasting {BACKLOG_MS / 1000} s"
@@ -386,7 +230,7 @@ async def _backlogs(report: Report, stands: Mapping[str, Stand], say: Callable[[
 
 
 async def _deaths(report: Report, stands: Mapping[str, Stand], say: Callable[[str], None]) -> None:
-    what = "begun by another worker after kill -9"
+    what = "task of a worker that was killed (-9)"
     for name, stand in stands.items():
         # What is left of the backlog would stand before the task.
         async with asyncio.timeout(60):
