@@ -84,8 +84,8 @@ class Gate:
             caller.current.reset(token)
 
     async def _admit(self, scope: Scope, receive: Receive) -> JSONResponse | tuple[caller.Caller, Receive]:
-        # Of a header that comes twice the first counts, as it does for the SDK: had each its own idea of which
-        # protocol is spoken, a header could be trusted here that nobody compares with the body there.
+        # Of a header that comes twice the first counts, as it does for the SDK: had each its own idea of the
+        # protocol that is spoken, a header could be trusted here that nobody compares with the body there.
         headers = dict(reversed(scope["headers"]))
         # Read before anything is answered: the web server closes a connection whose body was left unread,
         # without saying so, and the edge would lose the next call that it sends over it.

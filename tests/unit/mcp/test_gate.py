@@ -155,7 +155,7 @@ async def test_a_large_body_is_refused_and_the_connection_closed() -> None:
 
 @pytest.mark.parametrize("spoken", [["2025-11-25", "2026-07-28"], ["2025-11-25"], []])
 async def test_headers_that_nobody_compares_with_the_body_are_not_believed(spoken: list[str]) -> None:
-    """The first of several versions is the one that the SDK speaks; before 2026 it ignores the other headers."""
+    """The first of several versions is the one the SDK speaks; before 2026 it ignores the other headers."""
     headers = [
         ("Authorization", "Bearer compositions:read"), ("Mcp-Method", "tools/call"),
         ("Mcp-Name", "get_composition"), *(("MCP-Protocol-Version", version) for version in spoken),
