@@ -104,6 +104,23 @@ async def test_a_frozen_worker_that_wakes_up_changes_nothing(platform: Platform)
     assert (after["status"], after["lastUpdatedAt"]) == ("completed", done["lastUpdatedAt"])
 
 
+async def test_a_question_outlives_the_processes_that_asked_it(platform: Platform) -> None:
+    maker, worker = platform.start_web(), platform.start_tame_worker()
+    _, port = another_web(platform)
+    async with client(platform) as here, client(platform, port) as there:
+        task = await here.call("get_composition", uid="ask-name", detail="full")
+        asking = await here.until(task, "input_required")
+        assert asking["inputRequests"] == {"name": {"message": "What is name?"}}
+        maker.kill()
+        worker.kill()
+        assert (await there.get(task))["inputRequests"] == asking["inputRequests"]
+        answered = await there.ask("tasks/update", taskId=task["taskId"], inputResponses={"name": "Ana"})
+        assert answered["resultType"] == "complete"
+        await anyio.to_thread.run_sync(platform.start_tame_worker)
+        done = await there.until(task, "completed")
+    assert done["result"]["structuredContent"]["document"]["name"] == "Ana"
+
+
 async def test_changes_are_pushed_by_a_process_that_did_not_make_the_task(platform: Platform) -> None:
     platform.start_web()
     _, port = another_web(platform)
