@@ -160,7 +160,7 @@ async def test_what_is_wrong_with_any_call_is_told_all_at_once(studio: Platform,
         error, text = error_of(refused), refused.content[0].text
         assert error["code"] == "invalid_arguments" and not error["retryable"]
         assert {problem["path"] for problem in error["details"]["problems"]} == {"id", "uid", "detail"}
-        assert "- id: is not an argument of this tool; nearest valid: uid" in text
+        assert "- id: is no argument here; nearest valid: uid" in text
         assert "It takes: uid, [detail]" in text
         unknown = await client.call_tool("get_compositon", {"uid": "H4sIAAAA"})
         assert error_of(unknown)["code"] == "unknown_tool"

@@ -83,7 +83,12 @@ async def test_arguments_complete(studio: Platform, mode: str) -> None:
     ("prompt", "arguments", "told"),
     [
         ("plan_leson", {}, "unknown_prompt: There is no prompt plan_leson.*Use one of: plan_lesson"),
-        ("plan_lesson", {}, "topic"),
+        ("plan_lesson", {}, "- topic: is required"),
+        (
+            "plan_lesson",
+            {"topic": "x", "subjet": "y"},
+            "- subjet: is no argument here; nearest valid: subject",
+        ),
         ("review_composition", {"composition": "a minha"}, "search_compositions"),
     ],
 )

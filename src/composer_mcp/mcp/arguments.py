@@ -44,7 +44,7 @@ def unknown_arguments(tool: Tool, arguments: dict[str, Any]) -> ComposerError | 
 def invalid(tool: Tool, error: ValidationError | None, strange: Iterable[str] = ()) -> ComposerError:
     """Return the error for arguments that do not fit: each problem with its path, and what comes nearest."""
     names = list(tool.parameters["properties"])
-    problems = [_unknown(name, names) for name in sorted(strange)]
+    problems = [unknown(name, names) for name in sorted(strange)]
     if error is not None:
         problems += [_problem(found) for found in error.errors(include_url=False, include_context=True)]
     return INVALID_ARGUMENTS.error(
@@ -52,8 +52,9 @@ def invalid(tool: Tool, error: ValidationError | None, strange: Iterable[str] = 
     )
 
 
-def _unknown(name: str, names: list[str]) -> dict[str, str]:
-    problem = {"path": name[:SHOWN_CHARACTERS], "problem": "is not an argument of this tool"}
+def unknown(name: str, names: list[str]) -> dict[str, str]:
+    """Return the problem of an argument that there is not, with the name that comes nearest."""
+    problem = {"path": name[:SHOWN_CHARACTERS], "problem": "is no argument here"}
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return problem | ({"nearest": near[0]} if near else {})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server.mcpserver.prompts import Prompt
@@ -10,8 +10,9 @@ from pydantic import Field
 
 from composer_mcp.composition import vocabulary
 from composer_mcp.composition.json_values import short
-from composer_mcp.errors import INVALID_ARGUMENTS
+from composer_mcp.errors import INVALID_ARGUMENTS, UNKNOWN_PROMPT
 from composer_mcp.mcp import prompt_texts as texts
+from composer_mcp.mcp.arguments import PROBLEMS_TOLD, unknown
 from composer_mcp.mcp.completions import uid_in
 
 if TYPE_CHECKING:
@@ -93,6 +94,30 @@ def _uid(composition: str) -> str:
             tool="this prompt", count=1, problems=[problem], arguments="composition, and others"
         )
     return uid
+
+
+def check(name: str, given: Collection[str]) -> None:
+    """Return if a prompt is asked for by its name and with its own arguments, all that are required.
+
+    Raises:
+        unknown_prompt, invalid_arguments.
+    """
+    prompt = next((prompt for prompt, _ in ALL if prompt.name == name), None)
+    if prompt is None:
+        raise UNKNOWN_PROMPT.error(prompt=name[:80], prompts=", ".join(NEEDS))
+    known = prompt.arguments or []
+    names = [argument.name for argument in known]
+    problems = [unknown(strange, names) for strange in given if strange not in names]
+    problems += [
+        {"path": argument.name, "problem": "is required"}
+        for argument in known
+        if argument.required and argument.name not in given
+    ]
+    if problems:
+        takes = ", ".join(argument.name if argument.required else f"[{argument.name}]" for argument in known)
+        raise INVALID_ARGUMENTS.error(
+            tool=f"the prompt {name}", count=len(problems), problems=problems[:PROBLEMS_TOLD], arguments=takes
+        )
 
 
 #: Each prompt with its title in the menu, and the tool without which it leads nowhere.

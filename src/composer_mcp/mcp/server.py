@@ -31,7 +31,7 @@ from mcp_types import (
 from pydantic import AnyUrl, ValidationError
 
 import composer_mcp
-from composer_mcp.errors import INTERNAL, NOT_CONFIRMED, UNKNOWN_PROMPT, ComposerError
+from composer_mcp.errors import INTERNAL, NOT_CONFIRMED, ComposerError
 from composer_mcp.mcp import arguments as wrong
 from composer_mcp.mcp import completions, following, preview_app, prompts, resources, results, tools
 from composer_mcp.mcp.services import Services
@@ -163,8 +163,8 @@ class ComposerServer(MCPServer[Services]):
         """Return a prompt; what is wrong with the request is told as an error of the protocol."""
         try:
             caller.current.get().require(prompts.NEEDS.get(name, name))
-            if self._prompt_manager.get_prompt(name) is None:
-                raise UNKNOWN_PROMPT.error(prompt=name[:80], prompts=", ".join(prompts.NEEDS))
+            if name in prompts.NEEDS or self._prompt_manager.get_prompt(name) is None:
+                prompts.check(name, arguments or {})
             return await super().get_prompt(name, arguments, context)
         except ComposerError as error:
             raise resources.refused(error) from error

@@ -133,7 +133,7 @@ def test_an_error_can_be_sent_whatever_the_caller_wrote() -> None:
             "get_composition",
             {"uuid": UID},
             [
-                {"path": "uuid", "problem": "is not an argument of this tool", "nearest": "uid"},
+                {"path": "uuid", "problem": "is no argument here", "nearest": "uid"},
                 {"path": "uid", "problem": "is required"},
             ],
         ),
