@@ -17,6 +17,7 @@ from composer_mcp.jobs import handlers
 from composer_mcp.jobs.requests import (
     AnyRequest,
     ApplyTemplate,
+    CompositionRead,
     DuplicateComposition,
     GetComposition,
     ListVersions,
@@ -230,6 +231,30 @@ async def test_another_tenants_composition_does_not_exist_and_composer_is_not_as
         with pytest.raises(ComposerError) as raised:
             await handlers.run(GetComposition(uid="H4sIAAAAnothing"), by("another", work))
         assert told == {json.dumps(raised.value.as_dict())}, "word for word as one that there is not"
+
+
+async def test_what_a_person_left_half_written_is_read_changed_and_found_all_the_same(
+    bench: Bench, standin: Standin, title: str
+) -> None:
+    odd = {"title": f"{title} \ud83d\0", "description": "x" * 100_000, "tags": ["\udc00", 7, "ok"] * 100}
+    document = {
+        "version": "1.1",
+        "metadata": odd,
+        "interface": {},
+        "structure": [WIDGET | {"extra": "\ud83d"}],
+    }
+    uid = standin.keep(document, facts.PART_TYPE)
+    async with standin.api() as api:
+        work = bench.without_browser(api)
+        read = await handlers.run(GetComposition(uid=uid), work)
+        assert isinstance(read, CompositionRead)
+        kept = CompositionRead.model_validate(json.loads(read.as_json()))
+        assert kept == read and kept.title.startswith(title)
+        change = CompositionChange.model_validate({"author": None, "tags": ["ok"]})
+        await save(UpdateComposition(uid=uid, change=change), again(work))
+        assert (await api.read(uid)).to_json()["structure"] == document["structure"]
+    (entry,) = await bench.compositions.search(work.tenant, text=title, tag="ok")
+    assert entry.title == f"{title} \ufffd\ufffd" and len(entry.description) == 2000
 
 
 async def test_whoever_writes_first_owns_what_was_nobodys(bench: Bench, standin: Standin, title: str) -> None:

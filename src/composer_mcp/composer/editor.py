@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+#: What is told of a page, which may be anything.
+MAX_ADDRESS = 3000
+MAX_TITLE = 300
 #: How long a page that failed may still say what it is.
 LAST_WORDS_SECONDS = 1.0
 #: Failures that count against the editor; a browser that died is our own.
@@ -200,8 +203,8 @@ class Editor:
         except PlaywrightError as error:
             raise await self._broken(error) from None
         return Look(
-            final_url=_address_without_token(page.url, self._redact),
-            page_title=self._redact(title),
+            final_url=_address_without_token(page.url, self._redact)[:MAX_ADDRESS],
+            page_title=self._redact(title)[:MAX_TITLE],
             load_seconds=round(seconds, 3),
             editor_ready=True,
             composition_loaded=loaded,
@@ -277,7 +280,7 @@ class Editor:
                 title = await self._page.title()
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
             log.warning("editor.page_error", text=self._redact(text))
-        return self._unready(self._redact(title)[:150] or "none", self._network_failure())
+        return self._unready(self._redact(title)[:MAX_TITLE] or "none", self._network_failure())
 
     async def _broken(self, error: PlaywrightError) -> ComposerError:
         # Texts of Playwright quote the address, which holds the token while logging in.

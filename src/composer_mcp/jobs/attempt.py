@@ -131,7 +131,7 @@ class Attempts:
             # Whatever a handler did not foresee is told to the operator, not to the caller.
             log.exception("job.crashed")
             return await self._end(self._table.fail(job, INTERNAL.error().as_dict()), INTERNAL.code)
-        return await self._end(self._table.succeed(job, result.model_dump_json()), "succeeded")
+        return await self._end(self._table.succeed(job, result.as_json()), "succeeded")
 
     async def _work(self, job: Started) -> AnyResult:
         if job.attempts > self._settings.attempt_limit:

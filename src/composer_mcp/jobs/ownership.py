@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from composer_mcp.composition import html, widgets
 from composer_mcp.composition.document import Document
+from composer_mcp.composition.json_values import storable
 from composer_mcp.errors import COMPOSITION_NOT_FOUND
 from composer_mcp.jobs.work import Work
+
+#: More than our own tools let anybody write.
+MAX_LENGTH = 2000
+MAX_TAGS = 50
 
 
 async def check(uid: str, work: Work) -> bool:
@@ -48,11 +53,16 @@ async def note(uid: str, document: Document, work: Work) -> None:
     await work.compositions.record(
         work.tenant,
         uid,
-        title=document.title,
-        description=document.description,
-        author=author_of(document),
-        tags=document.tags,
+        title=_kept(document.title),
+        description=_kept(document.description),
+        author=_kept(author_of(document)),
+        tags=[_kept(tag) for tag in document.tags[:MAX_TAGS]],
     )
+
+
+def _kept(text: str) -> str:
+    """Return a text as the register can keep it; one made by hand may be longer, or hold half a character."""
+    return str(storable(text[:MAX_LENGTH]))
 
 
 def author_of(document: Document) -> str:

@@ -6,11 +6,13 @@ a job is stored (``engine``) or how it is done (``handlers``).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 from composer_mcp.composition.lesson import CompositionChange, Lesson
 
@@ -137,7 +139,21 @@ AnyRequest = (
 )
 
 
-class CompositionSaved(BaseModel):
+class Result(BaseModel):
+    """Base of all results."""
+
+    def as_json(self) -> str:
+        """Return the result as JSON that every store can keep.
+
+        Half a character, as editors in JavaScript leave them in a text, stays an escape.
+        """
+        try:
+            return self.model_dump_json()
+        except PydanticSerializationError:
+            return json.dumps(self.model_dump(mode="python"), default=str)
+
+
+class CompositionSaved(Result):
     """A composition as Composer has it after a write."""
 
     uid: str
@@ -152,7 +168,7 @@ class CompositionSaved(BaseModel):
     )
 
 
-class CompositionRead(BaseModel):
+class CompositionRead(Result):
     """A composition as read from Composer."""
 
     uid: str
@@ -163,7 +179,7 @@ class CompositionRead(BaseModel):
     detail: Detail = Field(default="full", description="as it was asked for")
 
 
-class Preview(BaseModel):
+class Preview(Result):
     """What the editor showed."""
 
     uid: str
@@ -191,7 +207,7 @@ class Version(BaseModel):
     size: int | None = None
 
 
-class Versions(BaseModel):
+class Versions(Result):
     """All saved versions of one composition, newest first."""
 
     uid: str
@@ -207,7 +223,7 @@ class TemplateSummary(BaseModel):
     widget_types: list[str] = Field(default_factory=list, description="what it puts into a composition")
 
 
-class Templates(BaseModel):
+class Templates(Result):
     """All templates, this server's first."""
 
     templates: list[TemplateSummary]
@@ -216,7 +232,7 @@ class Templates(BaseModel):
     )
 
 
-class Template(BaseModel):
+class Template(Result):
     """One template with its content."""
 
     template_id: str
@@ -243,7 +259,7 @@ class ConnectionStep(BaseModel):
     remedy: str | None = Field(default=None, description="what to do about it")
 
 
-class ConnectionReport(BaseModel):
+class ConnectionReport(Result):
     """Whether Composer can be used; a step that fails is a result, not an error."""
 
     ok: bool

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+
 import pytest
 
 from composer_mcp.jobs.attempt import LatestProgress
-from composer_mcp.jobs.requests import KINDS, GetComposition, ListVersions
+from composer_mcp.jobs.requests import KINDS, GetComposition, ListVersions, Version, Versions
 from composer_mcp.jobs.rules import fingerprint
 
 
@@ -36,3 +39,9 @@ async def test_only_the_newest_progress_is_kept() -> None:
     fraction, message = taken
     assert fraction == 1.0 and message.startswith("step 4") and len(message) == 500
     assert await latest.take(0.01) is None
+
+
+def test_a_result_with_half_a_character_can_be_kept() -> None:
+    version = Version(version_uid="v", created_at=datetime(2026, 1, 2, tzinfo=UTC))
+    found = Versions(uid="\ud83d", versions=[version])
+    assert Versions.model_validate(json.loads(found.as_json())) == found
