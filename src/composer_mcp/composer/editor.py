@@ -44,8 +44,6 @@ log = structlog.get_logger(__name__)
 #: What is told of a page, which may be anything.
 MAX_ADDRESS = 3000
 MAX_TITLE = 300
-#: How long a page that failed may still say what it is.
-LAST_WORDS_SECONDS = 1.0
 #: Failures that count against the editor; a browser that died is our own.
 EDITORS_FAULT = (EDITOR_NOT_READY, COMPOSER_CHANGED, COMPOSER_REJECTED_TOKEN)
 
@@ -251,7 +249,7 @@ class Editor:
             return False
 
     async def _text(self) -> str:
-        shown = await self._page.locator("body").inner_text(timeout=LAST_WORDS_SECONDS * 1000)
+        shown = await self._page.locator("body").inner_text(timeout=facts.LAST_WORDS_SECONDS * 1000)
         return " ".join(shown.split())
 
     def _network_failure(self) -> str | None:
@@ -262,7 +260,7 @@ class Editor:
     async def _not_home(self) -> ComposerError:
         """Say why there is no home page: it is still loading, or it shows something else."""
         try:
-            await self._page.wait_for_load_state("networkidle", timeout=LAST_WORDS_SECONDS * 1000)
+            await self._page.wait_for_load_state("networkidle", timeout=facts.LAST_WORDS_SECONDS * 1000)
             shown = await self._text()
         except PlaywrightError:
             return await self._not_ready()
@@ -276,7 +274,7 @@ class Editor:
     async def _not_ready(self) -> ComposerError:
         title = ""
         with contextlib.suppress(PlaywrightError, TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
+            async with asyncio.timeout(facts.LAST_WORDS_SECONDS):
                 title = await self._page.title()
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
             log.warning("editor.page_error", text=self._redact(text))

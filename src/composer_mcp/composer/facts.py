@@ -5,6 +5,7 @@ Composer publishes no documentation; these are observations. When Composer chang
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import quote
 
 # --- web application -------------------------------------------------------------------------------
@@ -26,6 +27,9 @@ WORKING_COPY_IS = """([key, ids]) => {
     return JSON.stringify(found) === JSON.stringify(ids);
 }"""
 
+#: How long a page that failed may still say what it is.
+LAST_WORDS_SECONDS = 1.0
+
 # --- API -------------------------------------------------------------------------------------------
 
 USER_ME = "/auth/v1.0/user/me"
@@ -45,6 +49,8 @@ TEMPLATE_WIDGETS = (
 PART_NAME = "file"
 PART_FILENAME = "composition.rdpcomposer"
 PART_TYPE = "digitalpages/composer"
+#: How far Composer's clock may be behind ours.
+CLOCK_SKEW = timedelta(minutes=5)
 #: Answers to a request with a bad token.
 REFUSED_TOKEN = {401, 403}
 #: And to ``user/me``; 500 was seen as well, but means other things too.

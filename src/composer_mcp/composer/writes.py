@@ -11,11 +11,12 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
 
+from composer_mcp.composer import facts
 from composer_mcp.composer.api import ComposerApi, Fence
 from composer_mcp.composer.edits import Edit
 from composer_mcp.composer.meaning import (
@@ -34,8 +35,6 @@ from composer_mcp.errors import COMPOSER_UNAVAILABLE, COMPOSITION_NOT_FOUND, VER
 
 log = structlog.get_logger(__name__)
 
-#: How far Composer's clock may be behind ours.
-CLOCK_SKEW = timedelta(minutes=5)
 NAMESPACE = uuid.UUID("6f0a9c1e-54a8-4d53-9f0a-0d1c5e1b7c11")
 #: So many versions of somebody else are looked into after a save; more than one is rare enough.
 OTHERS_READ = 5
@@ -105,7 +104,7 @@ class Traces:
     def __init__(self, api: ComposerApi, seed: uuid.UUID, since: datetime) -> None:
         self._api = api
         self._seed = seed
-        self._since = since - CLOCK_SKEW
+        self._since = since - facts.CLOCK_SKEW
         self._others: set[str] = set()
 
     async def find(self) -> str | None:
