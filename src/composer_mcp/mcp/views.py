@@ -59,6 +59,7 @@ class PreviewView(BaseModel):
     picture: str = Field(description="resource with the PNG")
     picture_width: int
     picture_height: int
+    picture_complete: bool
 
 
 class VersionView(BaseModel):
