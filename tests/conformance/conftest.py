@@ -72,11 +72,11 @@ def web_with_fixtures(name: str, platform: Platform, **web: Any) -> Iterator[Web
 def serving(
     tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, issuer: Issuer, authority: Authority
 ) -> Iterator[Web]:
-    """The application as the platform runs it: no sessions, any process answers any call."""
+    """The application as the platform runs it: no sessions, and any of its processes answers any call."""
     folder = tmp_path_factory.mktemp("serving")
     with (
         new_platform(folder, postgres, issuer, authority) as platform,
-        web_with_fixtures("serving", platform, workers=1) as web,
+        web_with_fixtures("serving", platform, workers=2) as web,
     ):
         yield web
 
