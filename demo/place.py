@@ -30,6 +30,7 @@ from tests.integration.support.authority import Authority
 PROJECT = Path(__file__).resolve().parents[1]
 KEPT = PROJECT / ".cache" / "demo"
 BROWSERS = ("chromium-headless-shell", "chromium")
+PREFIX = "composer-demo-"
 START_SECONDS = 20.0
 #: The server closes its browser meanwhile.
 SERVER_STOP_SECONDS = 15.0
@@ -70,7 +71,8 @@ def standing() -> Iterator[Place]:
     if browser is None:
         raise Problem(f"neither {' nor '.join(BROWSERS)} is installed. Run: apt-get install {BROWSERS[0]}")
     KEPT.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="composer-demo-"))
+    _tidy()
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         # Another user's browser must reach its files below.
         folder.chmod(0o711)
@@ -80,6 +82,14 @@ def standing() -> Iterator[Place]:
             yield _configure(folder, authority, browser, app_url)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tidy() -> None:
+    """Remove what demonstrations left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        process = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

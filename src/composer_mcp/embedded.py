@@ -49,9 +49,14 @@ class Embedded:
         """
         settings = self._settings
         state = self._state
-        browser = settings.browser.model_copy(update={"concurrency": settings.worker.concurrency})
-        with state.lock():
+        with state.lock(), state.scratch() as scratch:
             LocalIssuer(state.issuer)
+            browser = settings.browser.model_copy(
+                update={
+                    "concurrency": settings.worker.concurrency,
+                    "temporary_directory": settings.browser.temporary_directory or scratch,
+                }
+            )
             async with (
                 Sqlite.open(state.database) as database_file,
                 ComposerApi(settings.composer, self._token, self._project_key) as composer,

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 import time
@@ -20,6 +21,7 @@ from composer_mcp.settings import ConfigurationError
 #: A client that restarts its server may start the new one before the old one has ended.
 LOCK_PATIENCE_SECONDS = 3.0
 LOCK_POLL_SECONDS = 0.05
+SCRATCH = "composer-mcp-"
 
 
 class InUse(ConfigurationError):
@@ -87,6 +89,27 @@ class StateDirectory:
             raise ConfigurationError(
                 f"the key {path} cannot be read or made: {error.strerror}. Restore its permissions."
             ) from error
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a temporary folder; what a process that was killed left of its own is removed first.
+
+        It lies where the system keeps temporary files and not here, because Chromium makes sockets below it,
+        whose whole paths may have 107 bytes. Only whoever has the lock may call this.
+        """
+        note = self.path / "scratch"
+        if note.exists():
+            left = Path(note.read_text().strip())
+            # Whatever the note says, nothing but a folder as we make them is removed.
+            if left.name.startswith(SCRATCH) and left.parent == Path(tempfile.gettempdir()):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
+        try:
+            note.write_text(f"{folder}\n")
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            note.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, patience_seconds: float = LOCK_PATIENCE_SECONDS) -> Iterator[None]:

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,21 @@ def test_one_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"file/state cannot be made: Not a directory.*Name another"):
         StateDirectory(tmp_path / "file/state").prepare()
+
+
+def test_what_a_killed_process_left_is_cleared_away_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    precious = tmp_path / "tmp" / "precious"
+    precious.mkdir(parents=True)
+    state = StateDirectory(tmp_path / "state")
+    with state.lock():
+        left = Path(tempfile.mkdtemp(prefix="composer-mcp-"))
+        for note, remain in ((left, [precious]), (precious, [precious]), (tmp_path, [precious])):
+            (state.path / "scratch").write_text(f"{note}\n")
+            with state.scratch() as folder:
+                assert sorted((tmp_path / "tmp").iterdir()) == sorted([folder, *remain])
+                assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            assert not (state.path / "scratch").exists()
+    assert list((tmp_path / "tmp").iterdir()) == [precious]
