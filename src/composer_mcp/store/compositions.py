@@ -35,11 +35,7 @@ class CompositionRegistry(Protocol):
     async def record(
         self, tenant: str, uid: str, *, title: str, description: str, author: str, tags: Sequence[str]
     ) -> None:
-        """Note a composition that was created or seen; its owner stays who it was.
-
-        Raises:
-            composition_not_found: it is another tenant's.
-        """
+        """Note a composition that was created or seen; one that is another tenant's stays as it is."""
 
     async def owner(self, uid: str) -> str | None:
         """Return the tenant whose composition this is, or ``None`` if nobody's."""
