@@ -26,11 +26,14 @@ def main() -> None:
     # Before anything else that counts is imported.
     process.prepare(settings)
     from composer_mcp import app
+    from composer_mcp.security.caller import SCOPES
     from composer_mcp.web import Web
 
     def extend(server: ComposerServer) -> None:
         for tool in catalogue.tools(int(further)):
             server.add_tool(tool)
+            # As every tool of ours needs one.
+            SCOPES[tool.__name__] = "compositions:read"
 
     class WebWithMore(Web):
         def load(self) -> ASGIApp:

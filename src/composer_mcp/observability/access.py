@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 import time
 from contextvars import ContextVar
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from composer_mcp.observability import metrics
@@ -16,6 +18,7 @@ from composer_mcp.observability.logs import Frequent, redact
 HEADER = b"x-correlation-id"
 ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 PATHS = {"/mcp", "/health/live", "/health/ready", "/metrics", "/.well-known/oauth-protected-resource/mcp"}
+METHODS = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
 QUIET = {"/health/live", "/health/ready", "/metrics"}
 
 #: The id of the request being answered; stored with its job, so that the worker's lines carry it too.
@@ -65,8 +68,9 @@ class AccessLog:
         finally:
             seconds = time.monotonic() - began
             path = scope["path"] if scope["path"] in PATHS else "other"
-            metrics.HTTP_REQUESTS.labels(scope["method"], path, str(status)).inc()
-            metrics.HTTP_SECONDS.labels(path).observe(seconds)
+            requests, durations = _figures(scope["method"], path, status)
+            requests.inc()
+            durations.observe(seconds)
             log.write(
                 "debug" if scope["path"] in QUIET else "info",
                 "http.request",
@@ -79,6 +83,16 @@ class AccessLog:
                 },
                 correlation_id=identity,
             )
+
+
+@functools.lru_cache(maxsize=512)
+def _figures(method: str, path: str, status: int) -> tuple[Counter, Histogram]:
+    """Return what counts such requests; a method that HTTP does not know is not counted by its name."""
+    known = method if method in METHODS else "other"
+    return (
+        metrics.HTTP_REQUESTS.labels(known, path, str(status)),
+        metrics.HTTP_SECONDS.labels(path),
+    )
 
 
 def _identity(given: bytes) -> str:
