@@ -99,7 +99,8 @@ COMPOSITION_NOT_FOUND = ErrorCode(
     "composition_not_found",
     status=404,
     sentence="Composer has no composition with this uid in this project.",
-    remedy="Use the complete `uid` that create_composition returned: about 505 characters, never shortened.",
+    remedy="Use the `id` of a composition of yours (search_compositions finds it), or the complete `uid` "
+    "or `url`.",
 )
 
 PROJECT_NOT_FOUND = ErrorCode(

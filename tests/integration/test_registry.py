@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from composer_mcp.store.compositions import CompositionRegistry
+from composer_mcp.store.compositions import CompositionRegistry, short_id
 from composer_mcp.store.listener import Listener
 from composer_mcp.store.postgres_compositions import PostgresCompositions
 from composer_mcp.store.sqlite import Sqlite
@@ -52,6 +52,16 @@ def open_registry(request: pytest.FixtureRequest) -> Open:
     platform: Platform = request.getfixturevalue("standing")
     platform.sql("truncate composition")
     return lambda: postgres_registry(platform)
+
+
+async def test_a_composition_is_found_by_its_short_id_by_its_owner_alone(open_registry: Open) -> None:
+    async with open_registry() as registry:
+        for uid in ("H4sIAAAA1", "H4sIAAAA2"):
+            await record(registry, uid)
+        assert await registry.find("school", short_id("H4sIAAAA2")) == "H4sIAAAA2"
+        assert await registry.find("other", short_id("H4sIAAAA2")) is None
+        assert await registry.find("school", short_id("H4sIAAAA3")) is None
+        assert await registry.find("school", "f" * 16) is None
 
 
 async def record(registry: CompositionRegistry, uid: str, tenant: str = "school", **texts: object) -> None:

@@ -32,7 +32,10 @@ class Teacher:
         assert not result.is_error, text_of(result)
         content: dict[str, Any] = result.structured_content
         told = json.loads(next(part.text for part in result.content if part.type == "text"))
+        found = told.pop("compositions", [])
         assert told.items() <= content.items(), "the text says something else than the structured content"
+        for said, meant in zip(found, content.get("compositions", []), strict=True):
+            assert said.items() <= meant.items() and "uid" not in said
         return content
 
     async def result(self, tool: str, **arguments: Any) -> CallToolResult:
@@ -67,7 +70,7 @@ async def test_a_teacher_uses_every_tool(studio: Platform, mode: str) -> None:
         uid = made["uid"]
         assert made["url"].endswith(uid)
         found = (await teacher("search_compositions", text=title.lower(), tag="Biologia"))["compositions"]
-        assert [each["uid"] for each in found] == [uid]
+        assert [(each["id"], each["uid"]) for each in found] == [(made["id"], uid)]
 
         outline = await teacher("get_composition", uid=made["url"])
         assert (outline["author"], outline["tags"]) == ("Ana Lima", ["biologia"])
@@ -85,7 +88,7 @@ async def test_a_teacher_uses_every_tool(studio: Platform, mode: str) -> None:
             **consent,
         )
         assert changed["widgets"] == 2 and changed["version"] != outline["version"]
-        copy = await teacher("duplicate_composition", uid=uid, title="Cópia")
+        copy = await teacher("duplicate_composition", uid=made["id"], title="Cópia")
         assert copy["uid"] != uid and copy["title"] == "Cópia"
 
         preview = await teacher("preview_composition", uid=uid)

@@ -112,6 +112,7 @@ async def test_another_schools_composition_does_not_exist_for_any_tool(
         nobodys = await refusal(other, "get_composition", {"uid": unknown})
         assert nobodys == await refusal(other, "get_composition", {"uid": uid})
 
+        assert await refusal(other, "get_composition", {"uid": made["id"]}) == nobodys
         found = await other.call_tool("search_compositions", {"text": title})
         assert found.structured_content["compositions"] == []
         for tool in ("get_job", "cancel_job"):

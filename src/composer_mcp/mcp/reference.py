@@ -27,9 +27,11 @@ This page is written by `python -m composer_mcp.mcp.reference` from the code tha
 renews it.
 
 A call that succeeds answers with structured content, and with the same as text in compact JSON, so that
-either suffices alone; where another field is an address that ends with the uid, the text leaves the uid out.
+either suffices alone. A uid has about 505 characters, some 330 tokens: where a `uid` is asked for, the
+composition's address will do, and for one's own compositions the `id` of 16 characters that results carry;
+the text leaves the uid out where one of these stands beside it.
 A call that fails answers with `isError` and an error of [the table](errors.md), told in the text with every
-problem, its place and the nearest valid form. Where a `uid` is asked for, the composition's address will do.
+problem, its place and the nearest valid form.
 
 *Job*: the call is durable. Repeated with the same `idempotency_key` and arguments it is not done twice;
 clients that declare the [tasks extension](tasks.md) get a task, others progress and the result.

@@ -37,15 +37,37 @@ def success(view: BaseModel, also: Sequence[ContentBlock] = ()) -> CallToolResul
 
     The text is the same JSON, as short as JSON can be. Which of the two a client shows to its model cannot
     be known, so each must suffice alone; what keeps them cheap is that the results themselves are small.
-    A uid, some 330 tokens, is left out of the text where an address beside it ends with it: wherever a uid
-    is asked for, the address will do.
+    A uid, some 330 tokens, is left out of the text where an id stands beside it, or an address that ends with
+    it: wherever a uid is asked for, these will do.
     """
     content = views.plain(view)
+    told = _in_short(content)
+    if not _can_be_sent(told):
+        # Half a character, as editors in JavaScript leave one in a text; not every transport can carry it.
+        content = sendable(content)
+        told = _in_short(content)
+    return CallToolResult(content=[*also, TextContent(type="text", text=told)], structured_content=content)
+
+
+def _in_short(content: dict[str, Any]) -> str:
+    told = _without_uid(content)
+    if isinstance(found := told.get("compositions"), list):
+        told = told | {"compositions": [_without_uid(each) for each in found]}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
+def _without_uid(content: dict[str, Any]) -> dict[str, Any]:
     uid = content.get("uid")
-    repeated = uid and any(isinstance(value, str) and value.endswith(f"/{uid}") for value in content.values())
-    told = {name: value for name, value in content.items() if name != "uid"} if repeated else content
-    text = TextContent(type="text", text=json.dumps(told, ensure_ascii=False, separators=(",", ":")))
-    return CallToolResult(content=[*also, text], structured_content=content)
+    known = uid and ("id" in content or any(str(value).endswith(f"/{uid}") for value in content.values()))
+    return {name: value for name, value in content.items() if name != "uid"} if known else content
+
+
+def _can_be_sent(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def failure(error: ComposerError) -> CallToolResult:

@@ -14,13 +14,20 @@ from pydantic import BaseModel, Field
 
 from composer_mcp.composition import html
 from composer_mcp.jobs.engine import JobRecord, JobState
-from composer_mcp.jobs.requests import AnyResult, CompositionRead, Preview, Versions
+from composer_mcp.jobs.requests import AnyResult, CompositionRead, CompositionSaved, Preview, Versions
+from composer_mcp.store.compositions import short_id
 
 #: Older ones are counted, not listed.
 VERSIONS_SHOWN = 30
 PREVIEWS = "composer://previews/"
 #: Where the text stands that tells a reader which widget this is, best first.
 TELLING = ("content_title", "title", "content", "question", "description", "front", "text", "caption")
+
+
+class SavedView(CompositionSaved):
+    """A composition as Composer has it after a write."""
+
+    id: str
 
 
 class WidgetView(BaseModel):
@@ -95,6 +102,8 @@ class JobView(BaseModel):
 def of(result: AnyResult, job_id: uuid.UUID) -> BaseModel:
     """Return what a tool shows of the result of a job."""
     match result:
+        case CompositionSaved():
+            return SavedView(id=short_id(result.uid), **result.model_dump())
         case CompositionRead():
             return _composition(result)
         case Preview():

@@ -40,6 +40,9 @@ class CompositionRegistry(Protocol):
     async def owner(self, uid: str) -> str | None:
         """Return the tenant whose composition this is, or ``None`` if nobody's."""
 
+    async def find(self, tenant: str, short_id: str) -> str | None:
+        """Return the uid of the tenant's composition with this :func:`short_id`, or ``None``."""
+
     async def search(
         self,
         tenant: str,
@@ -75,6 +78,8 @@ BUSY_SECONDS = 30.0
 #: Longest text that is kept for the search; what is beyond it is not found.
 FOLDED_LIMIT = 4000
 SEARCH_LIMIT = 100
+KEY_BYTES = 32
+SHORT_CHARACTERS = 16
 
 
 def fold(text: str) -> str:
@@ -86,6 +91,18 @@ def fold(text: str) -> str:
 def key_of(uid: str) -> bytes:
     """Return the key of a composition: a uid is about 505 characters, too long to be one."""
     return hashlib.sha256(uid.encode()).digest()
+
+
+def short_id(uid: str) -> str:
+    """Return 16 characters by which a tenant's composition is known: a uid costs a model 330 tokens."""
+    return key_of(uid).hex()[:SHORT_CHARACTERS]
+
+
+def keys_between(short: str) -> tuple[bytes, bytes]:
+    """Return the first and the last key of a :func:`short_id`."""
+    begin = bytes.fromhex(short)
+    rest = KEY_BYTES - len(begin)
+    return begin + b"\0" * rest, begin + b"\xff" * rest
 
 
 def folded_text(title: str, description: str, author: str, tags: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from composer_mcp.store.compositions import (
     folded_tags,
     folded_text,
     key_of,
+    keys_between,
 )
 from composer_mcp.store.listener import Ear
 from composer_mcp.store.patience import patiently
@@ -47,6 +48,7 @@ where not exists (
         = (saved.title, saved.description, saved.author, saved.tags)
 )
 """
+FIND = "select uid from composition where key between $2 and $3 and tenant = $1"
 SEARCH = """
 select uid, title, description, author, tags, created_at, updated_at from composition
 where tenant = $1 and updated_at < coalesce($2, 'infinity'::timestamptz)
@@ -124,6 +126,12 @@ class PostgresCompositions:
     async def _let_go(self, key: bytes, job_id: UUID) -> None:
         with contextlib.suppress(*database.UNREACHABLE):
             await self._pool.execute(LET_GO, key, job_id)
+
+    async def find(self, tenant: str, short_id: str) -> str | None:
+        """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
+        keys = keys_between(short_id)
+        found: str | None = await patiently(lambda: self._pool.fetchval(FIND, tenant, *keys), STATE)
+        return found
 
     async def search(
         self,

@@ -21,6 +21,7 @@ from composer_mcp.store.compositions import (
     folded_tags,
     folded_text,
     key_of,
+    keys_between,
 )
 from composer_mcp.store.sqlite import Sqlite
 
@@ -35,6 +36,7 @@ on conflict (key) do update
         updated_at = excluded.updated_at
     where composition.tenant = excluded.tenant
 """
+FIND = "select uid from composition where key between ? and ? and tenant = ?"
 SEARCH = """
 select uid, title, description, author, tags, created_at, updated_at from composition
 where tenant = :tenant and updated_at < :before
@@ -103,6 +105,12 @@ class SqliteCompositions:
             yield
         finally:
             lock.release()
+
+    async def find(self, tenant: str, short_id: str) -> str | None:
+        """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
+        values = (*keys_between(short_id), tenant)
+        row = await self._database.run(lambda connection: connection.execute(FIND, values).fetchone(), STATE)
+        return None if row is None else str(row["uid"])
 
     async def search(
         self,

@@ -48,6 +48,13 @@ def test_the_text_is_the_result_without_repeating_the_uid() -> None:
     assert "Água" in text_of(result) and ": " not in text_of(result).replace("https:", "")
 
 
+def test_half_a_character_in_a_text_is_no_crash() -> None:
+    document: dict[str, object] = {"structure": [{"type": "text-1", "content": "a\ud83d"}]}
+    read = CompositionRead(uid=UID, url=SAVED.url, title="\ud83d", version="1", document=document)
+    result = results.success(views.of(read, uuid.uuid4()))
+    assert result.model_dump_json() and json.loads(text_of(result))["title"] == "?"
+
+
 def test_a_uid_is_found_in_whatever_carries_it() -> None:
     for carrier in (UID, SAVED.url, f" {UID} ", labelled("Água [nova]", UID)):
         assert uid_in(carrier) == UID

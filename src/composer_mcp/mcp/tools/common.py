@@ -25,7 +25,7 @@ Uid = Annotated[
     str,
     BeforeValidator(_bare),
     StringConstraints(min_length=8, max_length=2000, pattern=r"^[A-Za-z0-9_=-]+$"),
-    Field(description="uid or url, complete"),
+    Field(description="id, or complete uid or url"),
 ]
 Key = Annotated[
     str | None,

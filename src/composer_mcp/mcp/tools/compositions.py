@@ -13,7 +13,6 @@ from composer_mcp.composition.fields import Line
 from composer_mcp.composition.lesson import CompositionChange, RemoveWidget, ReplaceWidget
 from composer_mcp.composition.problems import check_change, check_lesson
 from composer_mcp.jobs.requests import (
-    CompositionSaved,
     CreateComposition,
     Detail,
     DuplicateComposition,
@@ -27,13 +26,15 @@ from composer_mcp.mcp.consent import AGREED, Confirm, Consent
 from composer_mcp.mcp.results import success
 from composer_mcp.mcp.schemas import CHANGE, CHANGES, CREATES, LESSON, LOOKS, READS, tool
 from composer_mcp.mcp.tools.common import Expected, Key, Uid, done
-from composer_mcp.mcp.views import CompositionView, PreviewView
+from composer_mcp.mcp.views import CompositionView, PreviewView, SavedView
 from composer_mcp.security import caller
+from composer_mcp.store.compositions import short_id
 
 
 class Found(BaseModel):
     """One composition of a search."""
 
+    id: str
     uid: str
     title: str
     description: str | None = None
@@ -50,7 +51,7 @@ class FoundList(BaseModel):
 
 async def create_composition(
     lesson: Annotated[dict[str, Any], LESSON], call: Call, idempotency_key: Key = None
-) -> Annotated[CallToolResult, CompositionSaved]:
+) -> Annotated[CallToolResult, SavedView]:
     """Make a composition in Composer from a whole lesson, in one call.
 
     Returns its uid and the url where a person opens it.
@@ -72,6 +73,7 @@ async def search_compositions(
     )
     found = [
         Found(
+            id=short_id(entry.uid),
             uid=entry.uid,
             title=entry.title,
             description=entry.description[:200] or None,
@@ -119,7 +121,7 @@ async def update_composition(
     expected_version: Expected = None,
     confirm: Confirm = False,
     idempotency_key: Key = None,
-) -> Annotated[CallToolResult, CompositionSaved]:
+) -> Annotated[CallToolResult, SavedView]:
     """Change title, description, author, tags or single widgets; the rest stays as it is."""
     consent.require(answer)
     request = UpdateComposition(uid=uid, change=checked, expected_version=expected_version)
@@ -128,7 +130,7 @@ async def update_composition(
 
 async def duplicate_composition(
     uid: Uid, call: Call, title: Line | None = None, idempotency_key: Key = None
-) -> Annotated[CallToolResult, CompositionSaved]:
+) -> Annotated[CallToolResult, SavedView]:
     """Make a copy of a composition, under its own title unless another is given."""
     return await done(call, DuplicateComposition(uid=uid, title=title), idempotency_key)
 

@@ -8,13 +8,13 @@ from mcp.server.mcpserver import Elicit, Resolve
 from mcp_types import CallToolResult
 from pydantic import StringConstraints
 
-from composer_mcp.jobs.requests import CompositionSaved, ListVersions, RestoreVersion
+from composer_mcp.jobs.requests import ListVersions, RestoreVersion
 from composer_mcp.mcp import consent
 from composer_mcp.mcp.calls import Call
 from composer_mcp.mcp.consent import Confirm, Consent
 from composer_mcp.mcp.schemas import READS, RESTORES, tool
 from composer_mcp.mcp.tools.common import SENDABLE, Expected, Key, Uid, done
-from composer_mcp.mcp.views import VersionsView
+from composer_mcp.mcp.views import SavedView, VersionsView
 
 VersionUid = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=SENDABLE)]
 
@@ -40,7 +40,7 @@ async def restore_version(
     expected_version: Expected = None,
     confirm: Confirm = False,
     idempotency_key: Key = None,
-) -> Annotated[CallToolResult, CompositionSaved]:
+) -> Annotated[CallToolResult, SavedView]:
     """Make an earlier version, from list_versions, the present one again."""
     consent.require(answer)
     request = RestoreVersion(uid=uid, version_uid=version_uid, expected_version=expected_version)

@@ -10,7 +10,6 @@ from pydantic import Field, StringConstraints
 from composer_mcp.composition.fields import Line
 from composer_mcp.jobs.requests import (
     ApplyTemplate,
-    CompositionSaved,
     GetTemplate,
     Language,
     ListTemplates,
@@ -20,6 +19,7 @@ from composer_mcp.jobs.requests import (
 from composer_mcp.mcp.calls import Call
 from composer_mcp.mcp.schemas import CREATES, READS, tool
 from composer_mcp.mcp.tools.common import Expected, Key, Position, Uid, done
+from composer_mcp.mcp.views import SavedView
 
 TemplateId = Annotated[
     str,
@@ -50,7 +50,7 @@ async def apply_template(
     language: Language = "pt_BR",
     expected_version: Expected = None,
     idempotency_key: Key = None,
-) -> Annotated[CallToolResult, CompositionSaved]:
+) -> Annotated[CallToolResult, SavedView]:
     """Put a template's widgets into a composition, or make a new composition of them."""
     request = ApplyTemplate(
         template_id=template_id,
