@@ -11,6 +11,8 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, PromptReference, ResourceTemplateReference
 
+from composer_mcp.store.compositions import short_id
+
 from .studio import LEGACY, LESSON, MODERN, studio
 from .support.installation import Platform, text_of
 
@@ -67,8 +69,8 @@ async def test_arguments_complete(studio: Platform, mode: str) -> None:
         assert await options(client, "plan_lesson", "language", "p") == ["pt_BR"]
         assert await options(client, "plan_lesson", "topic", "a") == []
         chosen = await options(client, "review_composition", "composition", title.lower().replace("á", "a"))
-        assert chosen == [f"{title} [{uid}]"]
-        assert uid in await said(client, "review_composition", composition=chosen[0])
+        assert chosen == [f"{title} [{short_id(uid)}]"]
+        assert short_id(uid) in await said(client, "review_composition", composition=chosen[0])
         template = ResourceTemplateReference(type="ref/resource", uri="composer://compositions/{uid}")
         found = await client.complete(template, {"name": "uid", "value": title})
         assert list(found.completion.values) == [uid]
@@ -129,8 +131,9 @@ async def test_own_compositions_are_listed_page_by_page_and_read_whole(studio: P
         assert pages == 2 and len(listed) == 61
         assert [each.name for each in listed[:3]] == ["A última", "Aula 1", "Aula 2"]
         assert str(listed[0].uri) == f"composer://compositions/{uid}"
-        document = json.loads((await client.read_resource(listed[0].uri)).contents[0].text)
-        assert document["metadata"]["title"] == "A última"
+        for address in (listed[0].uri, f"composer://compositions/{short_id(uid)}"):
+            document = json.loads((await client.read_resource(address)).contents[0].text)
+            assert document["metadata"]["title"] == "A última"
 
         templates = {
             each.uri_template for each in (await client.list_resource_templates()).resource_templates

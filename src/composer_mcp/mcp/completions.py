@@ -12,6 +12,7 @@ from composer_mcp.composition.vocabulary import Term
 from composer_mcp.errors import ComposerError
 from composer_mcp.mcp import resources
 from composer_mcp.security import caller
+from composer_mcp.store.compositions import short_id
 
 if TYPE_CHECKING:
     from composer_mcp.mcp.services import Services
@@ -41,17 +42,17 @@ async def complete(
         entries = await registry.search(caller.current.get().tenant, text=typed, limit=SHOWN)
         if within_address:
             return [entry.uid for entry in entries]
-        return [labelled(entry.title, entry.uid) for entry in entries]
+        return [labelled(entry.title, short_id(entry.uid)) for entry in entries]
     return []
 
 
-def labelled(title: str, uid: str) -> str:
+def labelled(title: str, identity: str) -> str:
     """Return a composition as a person can recognize it and :func:`uid_in` can find it."""
-    return f"{title} [{uid}]"
+    return f"{title} [{identity}]"
 
 
 def uid_in(value: str) -> str | None:
-    """Return the uid in what a person chose or typed, be it an address; ``None`` if there is none."""
+    """Return the id or uid in what a person chose or typed, be it an address; ``None`` if there is none."""
     candidate = value.strip().removesuffix("]").rpartition("[")[2].rpartition("/")[2]
     return candidate if len(candidate) >= 8 and not set(candidate) - UID_CHARACTERS else None
 

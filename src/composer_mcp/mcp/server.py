@@ -46,6 +46,7 @@ NAME = "euconquisto-composer"
 INSTRUCTIONS = """\
 Create and edit educational compositions in EuConquisto Composer.
 A whole lesson is one call of create_composition; if it is refused, mend what the error lists and call again.
+Name a composition by the `id` that results carry; give people its `url`.
 Every call is a durable job: if a call fails or times out, repeat it with the same idempotency_key, and
 nothing is done twice. Errors say what happened, whether anything was saved, and what to do."""
 #: Tools change with a release, templates of resources too; the list of compositions at any time.
