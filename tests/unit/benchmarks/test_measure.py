@@ -36,7 +36,12 @@ def test_an_answer_is_read_whatever_its_form() -> None:
 
 
 def test_a_figure_of_an_earlier_run_is_marked() -> None:
-    row = {"what": "1 caller, throughput", "who": "peer", "figures": {"tasks/s": 10.0}, "recorded": "2026-11-01"}
+    row = {
+        "what": "1 caller, throughput",
+        "who": "peer",
+        "figures": {"tasks/s": 10.0},
+        "recorded": "2026-11-01",
+    }
     content = {
         "name": "tasks", "title": "T", "about": "A.", "measured": "2026-11-24T10:00Z", "rows": [row],
         "machine": {"cores": "2", "processor": "x"}, "versions": {}, "promises": [], "remarks": [],
