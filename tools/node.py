@@ -37,7 +37,7 @@ class NodeError(Exception):
 
 
 def environment() -> Mapping[str, str]:
-    """The environment for a program of npm's: the wheel's Node.js first on PATH, nobody is told of its use."""
+    """The environment for a program of npm's: the wheel's Node.js first on PATH, no word to anybody."""
     path = f"{NODE_FOLDER / 'bin'}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}"
     return {**os.environ, **QUIET, "PATH": path}
 
