@@ -44,6 +44,8 @@ log = structlog.get_logger(__name__)
 #: What is told of a page, which may be anything.
 MAX_ADDRESS = 3000
 MAX_TITLE = 300
+#: More of a text than this is not even looked through for secrets.
+MAX_SHOWN = 10_000
 #: Failures that count against the editor; a browser that died is our own.
 EDITORS_FAULT = (EDITOR_NOT_READY, COMPOSER_CHANGED, COMPOSER_REJECTED_TOKEN)
 
@@ -202,7 +204,7 @@ class Editor:
             raise await self._broken(error) from None
         return Look(
             final_url=_address_without_token(page.url, self._redact)[:MAX_ADDRESS],
-            page_title=self._redact(title)[:MAX_TITLE],
+            page_title=self._redact(title[:MAX_SHOWN])[:MAX_TITLE],
             load_seconds=round(seconds, 3),
             editor_ready=True,
             composition_loaded=loaded,
@@ -267,7 +269,7 @@ class Editor:
         if self._network_failure() or not shown:
             return await self._not_ready()
         # Whoever reads this must find out what the page is called now.
-        said = self._redact(shown)[:150]
+        said = self._redact(shown[:MAX_SHOWN])[:150]
         what = f"the login with a page that has no “{facts.HOME_BUTTON}” (it shows: “{said}”)"
         return COMPOSER_CHANGED.error(what=what, saved=NOTHING_CHANGED)
 
@@ -278,11 +280,12 @@ class Editor:
                 title = await self._page.title()
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
             log.warning("editor.page_error", text=self._redact(text))
-        return self._unready(self._redact(title)[:MAX_TITLE] or "none", self._network_failure())
+        return self._unready(self._redact(title[:MAX_SHOWN])[:MAX_TITLE] or "none", self._network_failure())
 
     async def _broken(self, error: PlaywrightError) -> ComposerError:
         # Texts of Playwright quote the address, which holds the token while logging in.
-        first = self._redact(error.message.splitlines()[0] if error.message else "no reason given")
+        said = error.message[:MAX_SHOWN]
+        first = self._redact(said.splitlines()[0] if said else "no reason given")
         if network := re.search(r"net::(ERR_\w+)", first):
             log.warning("editor.unreachable", reason=network[1])
             return self._unready("none", network[1])
@@ -326,4 +329,4 @@ def _readable_texts(document: Document) -> list[str]:
 def _address_without_token(address: str, redact: Callable[[str], str]) -> str:
     base, _, fragment = address.partition("#")
     route = "" if facts.LOGIN_MARK in fragment else f"#{fragment}" if fragment else ""
-    return redact(without_secrets(base) + route)
+    return redact((without_secrets(base) + route)[:MAX_SHOWN])

@@ -14,11 +14,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from composer_mcp.observability import metrics
 from composer_mcp.observability.logs import Frequent, redact
+from composer_mcp.observability.masking import beginning
 
 HEADER = b"x-correlation-id"
 ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 PATHS = {"/mcp", "/health/live", "/health/ready", "/metrics", "/.well-known/oauth-protected-resource/mcp"}
 METHODS = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+#: No address of ours is longer; so much of an invented one is enough to tell what was tried.
+LONGEST_PATH = 200
+LONGEST_METHOD = 20
 QUIET = {"/health/live", "/health/ready", "/metrics"}
 
 #: The id of the request being answered; stored with its job, so that the worker's lines carry it too.
@@ -75,8 +79,9 @@ class AccessLog:
                 "debug" if scope["path"] in QUIET else "info",
                 "http.request",
                 {
-                    "method": scope["method"],
-                    "path": scope["path"],
+                    # Anybody may send anything here, without a token, and of any length.
+                    "method": beginning(scope["method"], LONGEST_METHOD),
+                    "path": beginning(scope["path"], LONGEST_PATH),
                     "status": status,
                     "seconds": round(seconds, 4),
                     **facts,

@@ -3,7 +3,8 @@
 A known secret is found whole, in pieces, percent-encoded, in base64 or hexadecimal, and broken over lines:
 the ways in which libraries, tracebacks and cut-off messages were seen to carry one. Whoever passes a text on
 to a log, an error or a console passes it through :func:`redact` first. It is called for every field of every
-line, so it must be cheap for texts that hold nothing.
+line, so it must be cheap for texts that hold nothing; and strangers choose what some of them say, so no
+form may take longer than in proportion to the text.
 """
 
 from __future__ import annotations
@@ -33,12 +34,20 @@ SENSITIVE_TEXT = [
         re.compile(r"(?i)\b(access_token|project_key|client_secret|password|token)=[^&\s\"'\\]+"),
         rf"\1={MASK}",
     ),
-    # In JSON and in what Python prints, also where such a text stands inside another.
+    # In JSON and in what Python prints, also where such a text stands inside another. Each part takes all
+    # that it can and gives nothing back, and begins where no earlier try has been: hence a quote first.
     (
-        re.compile(rf"(?i)(\\*[\"'][\w .-]*(?:{_NAMES})[\w .-]*\\*[\"']\s*:\s*b?\\*[\"'])[^\"'\\]+"),
+        re.compile(rf"(?i)([\"'](?=[^\"'\\]*?(?:{_NAMES}))[^\"'\\]*+\\*+[\"']\s*+:\s*+b?\\*+[\"'])[^\"'\\]+"),
         rf"\1{MASK}",
     ),
-    (re.compile(r"(?i)\b(project-key|api-key|x-[\w-]*(?:key|token))(\s*:\s*)[\w.~+/=-]{8,}"), rf"\1\2{MASK}"),
+    # A header's name, looked through once from its beginning.
+    (
+        re.compile(
+            r"(?i)(?<![\w-])((?=[\w-]*?\b(?:x-|project-key|api-key))[\w-]*+(?:(?<=key)|(?<=token)))"
+            r"(\s*+:\s*+)[\w.~+/=-]{8,}"
+        ),
+        rf"\1\2{MASK}",
+    ),
     (re.compile(r"(?i)(auth-with-token/[\w-]+/home/[^/\s\"']+/)[^\s\"'\\]+"), rf"\1{MASK}"),
     (re.compile(r"(?i)(://[^/\s:@]+:)[^/\s@]+@"), rf"\1{MASK}@"),
     (re.compile(r"\bhv[sb]\.[\w-]{16,}|\b[sb]\.[A-Za-z0-9]{24,}\b"), MASK),
@@ -46,12 +55,15 @@ SENSITIVE_TEXT = [
 #: Each form above is so long and has one of these; most texts of a line are then looked at only once.
 _NEEDED = re.compile(r"eyJ|ZXlK|[=/\s:\\]|[bs]\.")
 _SHORTEST = 7
+#: So much is looked at beyond what is kept of a text.
+MARGIN = 500
 #: Texts up to this length are mostly names that come again and again.
 _REPEATED = 40
 #: What a secret in any of its forms is made of.
 _RUN = re.compile(r"[\w.~+/=%-]{16,}")
 _BREAK = re.compile(r"[\r\n]|\\[rn]")
-_GAPS = re.compile(r"(?:[ \t]*(?:[\r\n]|\\[rn])[ \t]*)+")
+#: What comes before it in blanks belongs to it as well, and is not looked for from each of them.
+_GAPS = re.compile(r"(?:(?:[\r\n]|\\[rn])[ \t]*+)++")
 
 _values: set[str] = set()
 _pieces: set[str] = set()
@@ -74,6 +86,14 @@ def redact(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
     return _redacted(text) if len(text) <= _REPEATED else _redact(text)
+
+
+def beginning(text: str, length: int) -> str:
+    """Return the first ``length`` characters of a text of any size without secrets; no more of it is read.
+
+    A short secret that the end would cut in two is still seen whole, and so is known.
+    """
+    return redact(text[: length + MARGIN])[:length]
 
 
 def _redact(text: str) -> str:
@@ -146,12 +166,15 @@ def _looks_secret(text: str) -> bool:
 def _rejoined(text: str) -> str:
     """Mask secrets that are broken over lines."""
     kept: list[int] = []
+    parts: list[str] = []
     position = 0
     for gap in _GAPS.finditer(text):
-        kept.extend(range(position, gap.start()))
+        part = text[position : gap.start()].rstrip(" \t")
+        kept.extend(range(position, position + len(part)))
+        parts.append(part)
         position = gap.end()
     kept.extend(range(position, len(text)))
-    joined = _GAPS.sub("", text)
+    joined = "".join([*parts, text[position:]])
     spans = [match.span() for match in _SIGNED.finditer(joined)]
     spans += [
         (run.start() + begin, run.start() + end)

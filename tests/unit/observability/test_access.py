@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import logging
+
 import httpx
 import pytest
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from composer_mcp.observability import logs
 from composer_mcp.observability.access import AccessLog, correlation_id
+from composer_mcp.settings import LogSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +52,14 @@ async def test_an_id_that_could_do_harm_is_replaced(given: str) -> None:
 async def test_plain_text_is_refused_where_encryption_is_required() -> None:
     assert (await client("http", require_tls=True).get("/mcp")).status_code == 400
     assert (await client("https", require_tls=True).get("/mcp")).status_code == 200
+
+
+async def test_an_endless_address_makes_a_short_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(LogSettings(level="debug"))
+    try:
+        await client().get("/" + "\\" * 20_000)
+    finally:
+        logging.getLogger().handlers[:] = []
+        structlog.reset_defaults()
+    line = next(line for line in capsys.readouterr().err.splitlines() if "http.request" in line)
+    assert len(json.loads(line)["path"]) == 200

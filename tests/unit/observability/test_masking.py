@@ -10,6 +10,7 @@ import secrets
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
@@ -267,3 +268,54 @@ def test_what_nobody_caught_is_masked_too(written: io.StringIO) -> None:
     text = written.getvalue()
     assert text.count("RuntimeError") >= 2 and "ValueError" in text
     assert not leaks(text)
+
+
+#: Texts that anybody may send, each of which once took, or could take, time in proportion to its square.
+ENDLESS: dict[str, Callable[[int], str]] = {
+    "backslashes": lambda size: "/" + "\\" * size,
+    "names in a quote": lambda size: '/"' + "token" * (size // 5),
+    "a name, then blanks": lambda size: '"token"' + " " * size,
+    "a name, a colon, backslashes": lambda size: '"token": b' + "\\" * size,
+    "quotes and backslashes": lambda size: "'\\" * (size // 2),
+    "a header's beginnings": lambda size: "x-" * (size // 2),
+    "a header's endings": lambda size: " x-" + "key" * (size // 3) + "  ",
+    "headers in headers": lambda size: "x-key-" * (size // 6),
+    "blanks before a new line": lambda size: "a" + " " * size + "\n",
+    "blanks after a new line": lambda size: "a\n" + " " * size + "b",
+    "new lines": lambda size: "x" + " \t\n" * (size // 3) + "y",
+    "a scheme's blanks": lambda size: "bearer" + " " * size,
+    "addresses": lambda size: "://a:" * (size // 5),
+    "an encoded quote": lambda size: "/%22" + "token" * (size // 5),
+    "encoded backslashes": lambda size: "/" + "%5C" * (size // 3),
+    "encoded again and again": lambda size: "%25" * (size // 3),
+}
+
+
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
+def test_no_text_of_a_stranger_holds_the_process_up(text: Callable[[int], str]) -> None:
+    hostile = text(65_536)
+    began = time.process_time()
+    redact(hostile)
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a much longer name of some token or other than anybody would give it, with commas": "VALUE"}',
+        r"{\"outer\": \"{\\\"project/key\\\": \\\"VALUE\\\"}\"}",
+        "{'password' : b'VALUE'}",
+        "sent X-Composer-Api-Key: VALUE with it",
+        "sent-x-token:VALUE",
+        "project-key: VALUE",
+    ],
+)
+def test_a_strangers_secret_is_known_by_its_name(text: str) -> None:
+    value = "opensesame1234"
+    masked = redact(text.replace("VALUE", value))
+    assert value not in masked and masked == text.replace("VALUE", MASK)
+
+
+def test_of_a_long_text_only_the_beginning_is_read_and_no_secret_is_cut_in_two() -> None:
+    assert masking.beginning("a" * 190 + " " + SHORT, 195) == ("a" * 190 + " " + MASK)[:195]
+    assert masking.beginning("/" + "b" * 10_000_000, 200) == "/" + "b" * 199
