@@ -17,7 +17,7 @@ from composer_mcp.jobs.engine import JobState
 from composer_mcp.mcp.listen import Audience, Limits, Listener
 from composer_mcp.mcp.tasks import IDENTIFIER, Backing, Tasks
 
-from .conftest import MINE, OTHER, Engine, a_record, render
+from .conftest import MINE, OTHER, VERSION, Engine, a_record, render
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,9 @@ class Stream:
         self.reads.set()
         declared = ClientCapabilities(extensions={IDENTIFIER: {}} if extension else None)
         session = SimpleNamespace(client_capabilities=declared, send_notification=self._send)
-        context = SimpleNamespace(request_id="s-1", session=session, request=None, caller=caller)
+        context = SimpleNamespace(
+            request_id="s-1", session=session, request=None, caller=caller, protocol_version=VERSION
+        )
         parameters = SubscriptionsListenRequestParams(notifications=SubscriptionFilter.model_validate(wanted))
         self.task = asyncio.create_task(listener(context, parameters))
 

@@ -16,11 +16,13 @@ from mcp_types import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    MISSING_REQUIRED_CLIENT_CAPABILITY,
     CreateMessageResult,
     ElicitResult,
     ListRootsResult,
     RequestParams,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, Field, ValidationError
 
 from composer_mcp.errors import JOB_UNKNOWN, ComposerError
@@ -60,10 +62,27 @@ def require_extension(context: Context) -> None:
         MCPError: -32021, naming the extension.
     """
     require_client_extension(context, IDENTIFIER)
+    if not speaks_modern_protocol(context):
+        raise MCPError(
+            MISSING_REQUIRED_CLIENT_CAPABILITY,
+            f"The extension {IDENTIFIER!r} needs one of the protocol's versions "
+            f"{', '.join(MODERN_PROTOCOL_VERSIONS)}; this is {context.protocol_version}.",
+        )
+
+
+def speaks_modern_protocol(context: Context) -> bool:
+    """Whether the request is of an era in which the extension has its methods.
+
+    In sessions with a handshake, capabilities are declared once, and ``tasks/get`` is unknown: a client that
+    was given a task there could never ask for it.
+    """
+    return context.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
 def declares_extension(context: Context) -> bool:
     """Whether this very request declares the extension; what an earlier one declared does not count."""
+    if not speaks_modern_protocol(context):
+        return False
     capabilities = context.session.client_capabilities
     return capabilities is not None and IDENTIFIER in (capabilities.extensions or {})
 
