@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -43,11 +44,14 @@ from mcp_types import (
 from pydantic import ConfigDict
 
 from composer_mcp.errors import TOO_MANY_STREAMS, ComposerError
+from composer_mcp.jobs.engine import JobRecord
 from composer_mcp.mcp.tasks import Tasks
 from composer_mcp.mcp.tasks.wire import Context
 from composer_mcp.observability import metrics
 
 Letter = Notification[Any, Any]
+#: Writes a letter when it is about to be sent: what it is made of is small, itself it may be megabytes.
+Draft = Callable[[], Awaitable[Letter]]
 #: Longer than any token is good for; a stream of a caller whose token never expires ends then, too.
 LONGEST_SECONDS = 86_400.0
 
@@ -97,12 +101,12 @@ class Mailbox:
     """What one stream has yet to say: of each thing only the newest, in the order in which things changed."""
 
     def __init__(self) -> None:
-        self._letters: dict[str, Letter] = {}
+        self._letters: dict[str, Letter | Draft] = {}
         self._arrived = asyncio.Event()
         self._writers = 0
         self._failure: Exception | None = None
 
-    def put(self, thing: str, letter: Letter) -> None:
+    def put(self, thing: str, letter: Letter | Draft) -> None:
         """Say this of a thing, in place of what was to be said of it before."""
         self._letters[thing] = letter
         self._arrived.set()
@@ -121,7 +125,7 @@ class Mailbox:
         """Return the next thing to say, or ``None`` when nothing will come any more.
 
         Raises:
-            Exception: what a writer failed with.
+            Exception: what a writer or a draft failed with.
         """
         while not self._letters:
             if self._failure is not None:
@@ -130,7 +134,8 @@ class Mailbox:
                 return None
             self._arrived.clear()
             await self._arrived.wait()
-        return self._letters.pop(next(iter(self._letters)))
+        letter = self._letters.pop(next(iter(self._letters)))
+        return letter if isinstance(letter, Notification) else await letter()
 
 
 async def _feed(feed: Callable[[], Awaitable[None]], mailbox: Mailbox) -> None:
@@ -249,9 +254,13 @@ class Listener:
                 mailbox.put(repr(event), event_to_notification(event, meta))
 
         async def follow_tasks() -> None:
-            async for task in self._tasks.updates(context, jobs):
-                params = TaskNotificationParams.model_validate({"_meta": meta, **task})
-                mailbox.put(task["taskId"], TaskNotification(params=params))
+            async for record in self._tasks.updates(context, jobs):
+                mailbox.put(str(record.id), functools.partial(show_task, record))
+
+        async def show_task(record: JobRecord) -> Letter:
+            task = await self._tasks.shown(context, record)
+            params = TaskNotificationParams.model_validate({"_meta": meta, **task})
+            return TaskNotification(params=params)
 
         async def follow_resources() -> None:
             async for changed in audience.changes():

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from mcp.server.subscriptions import InMemorySubscriptionBus, ToolsListChanged
 from mcp.shared.exceptions import MCPError
-from mcp_types import ClientCapabilities, SubscriptionFilter, SubscriptionsListenRequestParams
+from mcp_types import CallToolResult, ClientCapabilities, SubscriptionFilter, SubscriptionsListenRequestParams
 
 from composer_mcp.errors import STORE_UNAVAILABLE
-from composer_mcp.jobs.engine import JobState
+from composer_mcp.jobs.engine import JobRecord, JobState
 from composer_mcp.mcp.listen import Audience, Limits, Listener
 from composer_mcp.mcp.tasks import IDENTIFIER, Backing, Tasks
 
@@ -33,8 +33,13 @@ class House:
         self.stopping = asyncio.Event()
         self.changed: asyncio.Queue[list[str] | Exception] = asyncio.Queue()
         self.seconds = 60.0
-        tasks = Tasks(lambda _context: Backing(self.engine, MINE, render))
+        self.rendered = 0
+        tasks = Tasks(lambda _context: Backing(self.engine, MINE, self._render))
         self.listener = Listener(tasks, self._audience, self.bus, Limits(**limits))
+
+    async def _render(self, record: JobRecord) -> CallToolResult:
+        self.rendered += 1
+        return await render(record)
 
     def _audience(self, context: Any) -> Audience:
         return Audience(context.caller, self.seconds, self.stopping, self._changes)
@@ -110,6 +115,27 @@ async def test_a_task_is_pushed_as_it_is_and_as_it_changes_until_it_ends() -> No
     ended = await stream.end()
     assert ended["_meta"] == {"io.modelcontextprotocol/subscriptionId": "s-1"}
     assert house.listener.streams == 0
+
+
+async def test_results_are_read_for_who_reads_them_not_before() -> None:
+    house = House()
+    records = [house.engine.add(a_record()) for _ in range(50)]
+    stream = house.listen(taskIds=[str(record.id) for record in records])
+    await stream.acknowledged()
+    stream.reads.clear()
+    for record in records:
+        house.engine.change(record, state=JobState.SUCCEEDED)
+    await asyncio.sleep(0.2)
+    assert house.rendered <= 1
+    stream.reads.set()
+    done = set()
+    while len(done) < len(records):
+        _, task = await stream.next()
+        if task["status"] == "completed":
+            assert task["result"]["content"][0]["text"] == "kind is done"
+            done.add(task["taskId"])
+    assert house.rendered == len(records)
+    await stream.end()
 
 
 async def test_only_ones_own_tasks_are_heard_of() -> None:

@@ -147,8 +147,8 @@ class Tasks(Extension):
                 found.append(record.id)
         return found
 
-    async def updates(self, context: wire.Context, jobs: Collection[UUID]) -> AsyncIterator[dict[str, Any]]:
-        """Yield each task as it is now, and again whenever it changes; ends when all have ended.
+    async def updates(self, context: wire.Context, jobs: Collection[UUID]) -> AsyncIterator[JobRecord]:
+        """Yield each task's job as it is now, and again whenever it changes; ends when all have ended.
 
         Raises:
             MCPError: -32603; the tasks cannot be followed now.
@@ -156,7 +156,16 @@ class Tasks(Extension):
         backing = self._backing(context)
         with _told():
             async for record in backing.engine.watch(backing.tenant, jobs):
-                yield await _show(record, backing)
+                yield record
+
+    async def shown(self, context: wire.Context, record: JobRecord) -> dict[str, Any]:
+        """Return a task as ``tasks/get`` shows it; it may be megabytes, so ask when it is about to be sent.
+
+        Raises:
+            MCPError: -32603; the result cannot be read now.
+        """
+        with _told():
+            return await _show(record, self._backing(context))
 
 
 async def _imminent(record: JobRecord, backing: Backing) -> JobRecord:
