@@ -186,6 +186,12 @@ class WaiterHub:
             # The next look reads again; the calls go on waiting up to their own limit.
             log.warning("hub.read_failed", error=repr(error), waiting=len(self._watches))
             return
+        except Exception:
+            # Such as a database without memory or with a full disk: it passes, and who waits for anything in
+            # this process depends on this one reader.
+            log.exception("hub.read_failed", waiting=len(self._watches))
+            await asyncio.sleep(POLL_SECONDS)
+            return
         for job_id in wanted:
             for watch in self._watches.get(job_id, set()).copy():
                 watch.tell(job_id, records.get(job_id))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import anyio
+import asyncpg
 import pytest
 
 from composer_mcp.errors import ComposerError
@@ -79,6 +80,24 @@ async def test_all_who_wait_share_one_reading() -> None:
             table.jobs[each.id] = replace(each, state=JobState.FAILED)
             hub.heard(each.id)
     assert len(ended) == 20 and len(table.reads) <= before + 2
+
+
+@pytest.mark.parametrize("trouble", [asyncpg.OutOfMemoryError("no memory"), asyncpg.DiskFullError("full")])
+async def test_whatever_the_database_lacks_for_a_moment_those_who_wait_hear_the_end(
+    trouble: asyncpg.PostgresError,
+) -> None:
+    done = job(state=JobState.SUCCEEDED)
+    table = Table(done)
+    troubles = [trouble, trouble]
+
+    async def read(job_ids: Collection[UUID]) -> list[JobRecord]:
+        if troubles:
+            raise troubles.pop()
+        return await table.read(job_ids)
+
+    hub = WaiterHub(read)
+    async with hub.run():
+        assert await waiting.wait_for(hub, done.id, no_progress, seconds=10, days=30) == done
 
 
 async def test_a_change_that_was_not_announced_is_found_within_a_second() -> None:
