@@ -12,6 +12,7 @@ import pytest
 
 from composer_mcp.jobs import upkeep
 from composer_mcp.store import database
+from composer_mcp.store.listener import Ear, Listener
 
 from .support.installation import Platform, error_of
 from .test_jobs import call_in_background, until
@@ -104,6 +105,29 @@ async def test_finished_jobs_are_forgotten_in_time(platform: Platform) -> None:
         error = error_of(await client.call_tool("get_job", {"job_id": forgotten}))
     assert error["code"] == "job_unknown"
     assert platform.sql("select count(*) from job") == "1"
+
+
+async def test_announcements_are_heard_again_after_the_database_refused_everybody(platform: Platform) -> None:
+    password = platform.secrets.read("database-password")
+    options = database.connection_options(platform.settings.postgresql, password, application="test")
+    connected, heard = anyio.Event(), anyio.Event()
+
+    def on_connected() -> None:
+        connected.set()
+
+    async with Listener(options, [Ear("composer_job", lambda _: heard.set(), on_connected)]).run():
+        with anyio.fail_after(20):
+            await connected.wait()
+            allow = f"alter database {platform.database} with allow_connections"
+            platform.postgres.sql("postgres", f"{allow} false")
+            connected = anyio.Event()
+            theirs = f"pg_stat_activity where datname = '{platform.database}'"
+            platform.postgres.sql("postgres", f"select pg_terminate_backend(pid) from {theirs}")
+            await anyio.sleep(1)
+            platform.postgres.sql("postgres", f"{allow} true")
+            await connected.wait()
+            platform.sql("notify composer_job, 'x'")
+            await heard.wait()
 
 
 def pool_of(platform: Platform) -> asyncpg.Pool:

@@ -64,7 +64,9 @@ class Listener:
                     await lost.wait()
                 finally:
                     connection.terminate()
-            except UNREACHABLE as error:
+            except (*UNREACHABLE, asyncpg.PostgresError) as error:
+                # Also what only an operator can put right, such as a changed password: once he has, who waits
+                # here is told again.
                 log.warning("listener.failed", error=repr(error), failures=failures)
             await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
             failures += 1
