@@ -42,10 +42,12 @@ def create(
     require_tls: bool = False,
     backend: backends.Backend | None = None,
     extend: Callable[[mcp_server.ComposerServer], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> ASGIApp:
     """Build the application; connections are opened when the server starts it.
 
-    ``backend`` is what stands behind it; chosen by the configuration when left out.
+    ``backend`` is what stands behind it; chosen by the configuration when left out. Whoever runs the
+    application sets ``stop`` when it is about to end, so that open streams do not keep it.
 
     ``extend`` may add to the MCP server before it is served. No command of ours uses it; the tests do, to
     serve what third-party test suites call by name behind the same doors as everything else.
@@ -56,10 +58,11 @@ def create(
     behind = backend or backends.choose(settings, credentials)
     verifier = TokenVerifier(settings.issuers)
     state = _State(settings, behind)
+    ending = stop or asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
-        async with behind.open() as services, _draining(state.draining, services.stopping):
+        async with behind.open() as services, _draining(state.draining, ending, services.stopping):
             try:
                 yield services
             finally:
@@ -91,16 +94,24 @@ def create(
 
 
 @contextlib.asynccontextmanager
-async def _draining(told: Callable[[], bool], stopping: asyncio.Event) -> AsyncIterator[None]:
-    """Have ``stopping`` set while the process is drained: open streams would keep it from stopping."""
+async def _draining(
+    told: Callable[[], bool], ending: asyncio.Event, stopping: asyncio.Event
+) -> AsyncIterator[None]:
+    """Have ``stopping`` set while the process is drained or ends: open streams would keep it from stopping.
+
+    Nobody else sets or clears it.
+    """
 
     async def look() -> None:
-        while True:
+        while not ending.is_set():
             if told():
                 stopping.set()
             else:
                 stopping.clear()
-            await asyncio.sleep(DRAIN_LOOK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_LOOK_SECONDS):
+                    await ending.wait()
+        stopping.set()
 
     looking = asyncio.create_task(look())
     try:

@@ -142,7 +142,7 @@ def _serve_alone(settings: Settings, credentials: Path | None, bind: str) -> Non
     _count_here()
     from composer_mcp import standalone
 
-    asyncio.run(standalone.serve_http(settings, _secrets(settings, credentials), bind))
+    _fail_if(asyncio.run(standalone.serve_http(settings, _secrets(settings, credentials), bind)))
 
 
 def _count_here() -> None:
@@ -164,7 +164,7 @@ def stdio(config: Config = None, credentials: Secrets = None) -> None:
     _count_here()
     from composer_mcp import standalone
 
-    asyncio.run(standalone.serve_stdio(settings, _secrets(settings, credentials)))
+    _fail_if(asyncio.run(standalone.serve_stdio(settings, _secrets(settings, credentials))))
 
 
 @cli.command(epilog="Example: composer-mcp token --scope compositions:read --scope jobs:read --minutes 480")
@@ -271,6 +271,11 @@ def drain(
 def version() -> None:
     """Print the version."""
     typer.echo(composer_mcp.__version__)
+
+
+def _fail_if(reason: str | None) -> None:
+    if reason is not None:
+        _fail(reason)
 
 
 def _fail(message: str) -> None:

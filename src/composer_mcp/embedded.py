@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ class Embedded:
         self._project_key = credentials.read("composer-project-key")
         self._artifacts = ArtifactStore.open(settings.object_store, credentials)
         self._engine: EmbeddedJobEngine | None = None
+        #: Set when jobs are accepted but no longer done: this process is to end, and another one goes on.
+        self.broken = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Services]:
@@ -62,7 +65,7 @@ class Embedded:
                 ComposerApi(settings.composer, self._token, self._project_key) as composer,
                 BrowserPool(browser, editor.hosts(settings.composer), lazy=True) as browsers,
             ):
-                engine = EmbeddedJobEngine(database_file, settings)
+                engine = EmbeddedJobEngine(database_file, settings, self.broken)
                 compositions = SqliteCompositions(database_file)
                 resources = Resources(composer, browsers, self._artifacts, settings.compositions.unowned)
                 async with engine.run(handlers.run, resources, compositions, grace_seconds=GRACE_SECONDS):
@@ -71,13 +74,7 @@ class Embedded:
 
     async def problem(self) -> str | None:
         """See :class:`~composer_mcp.backends.Backend`."""
-        if self._engine is None:
-            return "starting"
-        try:
-            await self._engine.depth()
-        except ComposerError as error:
-            return f"state directory: {error.sentence}"
-        return None
+        return "starting" if self._engine is None else await self._engine.problem()
 
     async def depth(self) -> dict[str, int] | None:
         """See :class:`~composer_mcp.backends.Backend`."""

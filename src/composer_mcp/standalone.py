@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
-from composer_mcp import app, backends
+from composer_mcp import app
+from composer_mcp.embedded import Embedded
 from composer_mcp.mcp import server as mcp_server
 from composer_mcp.mcp import stdio
 from composer_mcp.observability.access import correlation_id
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mcp.server import MCPServer
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
+    from composer_mcp.backends import Backend
     from composer_mcp.mcp.services import Services
     from composer_mcp.settings import Credentials, Settings
 
@@ -36,12 +38,18 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 2
 #: By then everything is closed, or will never be. Without us, Chromium ends by itself.
 LAST_RESORT_SECONDS = 20.0
+BROKEN = (
+    "jobs could no longer be done, as the log says (engine.ended), so the process has ended. What was "
+    "accepted is kept, and done when it is started again."
+)
 
 log = structlog.get_logger(__name__)
 
 
-async def serve_stdio(settings: Settings, credentials: Credentials) -> None:
+async def serve_stdio(settings: Settings, credentials: Credentials) -> str | None:
     """Answer the client that started this process, until it closes its end, SIGTERM or SIGINT.
+
+    Returns why it had to end without any of these; a new process may be able to go on.
 
     Whoever can start the process may do everything: the caller is the local user with all scopes.
 
@@ -49,7 +57,7 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> None:
         ConfigurationError: a secret is missing, or the state directory cannot be used.
     """
     stop = _stop_on_signals()
-    backend = backends.choose(settings, credentials)
+    backend = Embedded(settings, credentials)
     async with backend.open() as services:
 
         @contextlib.asynccontextmanager
@@ -61,16 +69,15 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> None:
         caller.current.set(caller.local_user())
         log.info("stdio.ready")
         serving = asyncio.create_task(stdio.serve(server, line_limit=settings.web.body_limit_bytes))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        log.info("stdio.ending", reason="signal" if stop.is_set() else "the client left")
+        why = await _first(serving, signal=stop, broken=backend.broken)
+        log.info("stdio.ending", reason=why or "the client left")
         _end_for_certain()
         services.stopping.set()
-        for task in (serving, stopped):
-            task.cancel()
-        (outcome, _) = await asyncio.gather(serving, stopped, return_exceptions=True)
+        serving.cancel()
+        (outcome,) = await asyncio.gather(serving, return_exceptions=True)
         if isinstance(outcome, Exception) and not _only_broken_pipes(outcome):
             raise outcome
+        return BROKEN if why == "broken" else None
 
 
 async def _identified(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -88,8 +95,10 @@ def _only_broken_pipes(error: BaseException) -> bool:
     return isinstance(error, BrokenPipeError)
 
 
-async def serve_http(settings: Settings, credentials: Credentials, bind: str) -> None:
+async def serve_http(settings: Settings, credentials: Credentials, bind: str) -> str | None:
     """Answer on one address of this machine until SIGTERM or SIGINT.
+
+    Returns why it had to end without either; a new process may be able to go on.
 
     Raises:
         ConfigurationError: the address is in use, a secret is missing, or the state directory cannot be used.
@@ -97,10 +106,12 @@ async def serve_http(settings: Settings, credentials: Credentials, bind: str) ->
     stop = _stop_on_signals()
     # Opened before anything else, so that what is wrong is told in words and not as a traceback.
     with _listening(bind) as listener:
-        backend = _Opened(backends.choose(settings, credentials))
+        behind = Embedded(settings, credentials)
+        backend = _Opened(behind)
+        ending = asyncio.Event()
         async with backend.opened():
             config = uvicorn.Config(
-                app.create(settings, credentials, backend=backend),
+                app.create(settings, credentials, backend=backend, stop=ending),
                 lifespan="on",
                 log_config=None,
                 access_log=False,
@@ -112,14 +123,24 @@ async def serve_http(settings: Settings, credentials: Credentials, bind: str) ->
             )
             server = _Server(config, settings)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
-            stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            log.info("web.ending")
+            why = await _first(serving, signal=stop, broken=behind.broken)
+            log.info("web.ending", reason=why)
             _end_for_certain()
-            backend.services.stopping.set()
+            ending.set()
             server.should_exit = True
             await serving
-            stopped.cancel()
+            return BROKEN if why == "broken" else None
+
+
+async def _first(serving: asyncio.Task[None], **events: asyncio.Event) -> str | None:
+    """Return the name of the event that happened first; ``None`` if it was the end of ``serving``."""
+    waiting = {name: asyncio.create_task(event.wait()) for name, event in events.items()}
+    await asyncio.wait({serving, *waiting.values()}, return_when=asyncio.FIRST_COMPLETED)
+    happened = next((name for name, task in waiting.items() if task.done()), None)
+    for task in waiting.values():
+        task.cancel()
+    await asyncio.gather(*waiting.values(), return_exceptions=True)
+    return happened
 
 
 class _Server(uvicorn.Server):
@@ -143,7 +164,7 @@ class _Server(uvicorn.Server):
 class _Opened:
     """A backend that we open and the application uses: it would open it too late to say what is wrong."""
 
-    def __init__(self, backend: backends.Backend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.state_keys = backend.state_keys
         self.problem = backend.problem

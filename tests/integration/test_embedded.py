@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +21,7 @@ import pytest
 from .composer_fixtures import Chromium, Standin
 from .support.alone import CLI, Alone
 from .support.installation import error_of, text_of
+from .support.processes import Process
 
 pytestmark = pytest.mark.anyio
 
@@ -244,11 +246,80 @@ def test_nothing_but_the_protocol_is_on_standard_output(alone: Alone) -> None:
     assert answer["id"] == 1 and answer["result"]["serverInfo"]["name"] == "euconquisto-composer"
 
 
-@pytest.mark.parametrize("rubbish", [b"{", b"\xff\xfe", b"[]", b"x" * 3_000_000, b""])
-def test_a_broken_line_harms_nobody(alone: Alone, rubbish: bytes) -> None:
+PING = b'{"jsonrpc":"2.0","id":2,"method":"ping"}'
+TOO_LONG = json.dumps(
+    {"jsonrpc": "2.0", "id": 3, "method": "ping", "params": {"x": "x" * 1_100_000}}
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("rubbish", "code"),
+    [
+        (PING[:-9], -32700),
+        (PING.replace(b"ping", b"p\xffng"), -32700),
+        (TOO_LONG, -32700),
+        (b"[]", -32600),
+        (b'{"id": 3}', -32600),
+        (b"", None),
+    ],
+    ids=["cut off", "not UTF-8", "too long", "a list", "no message", "blank"],
+)
+def test_a_broken_line_is_answered_and_harms_nobody(alone: Alone, rubbish: bytes, code: int | None) -> None:
     said = answers(alone, INITIALIZE, rubbish, b'{"jsonrpc":"2.0","method":"notifications/initialized"}',
                    b'{"jsonrpc":"2.0","id":2,"method":"ping"}')  # fmt: skip
-    assert [answer["id"] for answer in said if answer.get("id") is not None] == [1, 2]
+    assert {answer["id"] for answer in said if "result" in answer} == {1, 2}
+    refused = [answer for answer in said if "error" in answer]
+    assert [(each["id"], each["error"]["code"]) for each in refused] == (
+        [] if code is None else [(None, code)]
+    )
+
+
+def test_a_message_cut_off_by_the_end_is_answered_too(alone: Alone) -> None:
+    done = said(alone, "stdio", given=INITIALIZE + b"\n" + PING[:-9])
+    (_, refused) = sorted(map(json.loads, done.stdout.splitlines()), key=lambda answer: "error" in answer)
+    assert done.returncode == 0 and refused["error"]["code"] == -32700 and refused["id"] is None
+
+
+QUEUE_FAILS = """
+import pathlib, sys
+from pgqueuer.adapters.inmemory.queries import InMemoryQueries
+from composer_mcp import cli
+
+dequeue = InMemoryQueries.dequeue
+
+damaged = pathlib.Path(sys.argv.pop(1))
+
+async def failing(self, *words, **named):
+    if damaged.exists():
+        raise IndexError("the queue is damaged")
+    return await dequeue(self, *words, **named)
+
+InMemoryQueries.dequeue = failing
+cli.main()
+"""
+
+
+async def test_a_server_whose_queue_ends_says_so_and_another_one_goes_on(
+    alone: Alone, standin: Standin, tmp_path: Path
+) -> None:
+    title = f"Depois da fila {alone.port}"
+    damaged = tmp_path / "damaged"
+    words = alone.arguments("serve", "--bind", f"127.0.0.1:{alone.port}")
+    server = Process([sys.executable, "-c", QUEUE_FAILS, str(damaged), *words])
+    try:
+        server.wait_for("web.ready")
+        damaged.touch()
+        await call_in_vain(
+            alone, alone.run("token").strip(), "create_composition", {"lesson": LESSON | {"title": title}}
+        )
+        assert await anyio.to_thread.run_sync(server.wait) == 1
+        await anyio.to_thread.run_sync(server.wait_for, "kept, and done when it is started again")
+        assert "engine.ended" in server.output and "the queue is damaged" in server.output
+    finally:
+        server.stop()
+    assert standin.compositions(title) == []
+    alone.serve().wait_for('"outcome": "succeeded"')
+    assert len(standin.compositions(title)) == 1
 
 
 def test_check_finds_what_it_needs_and_says_what_is_missing(alone: Alone) -> None:

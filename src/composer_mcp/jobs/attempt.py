@@ -93,7 +93,7 @@ class Attempts:
             attempt.result()
 
     async def _run(self, entry: Job) -> None:
-        job_id, generation = _entry(entry)
+        job_id, generation = entry_of(entry)
         structlog.contextvars.bind_contextvars(job_id=str(job_id), kind=entry.entrypoint)
         try:
             job = await self._table.start(job_id, generation)
@@ -127,8 +127,12 @@ class Attempts:
             if error.code is JOB_LOST:
                 return "lost"
             return await self._end(self._table.fail(job, error.as_dict()), error.code.code)
-        except Exception:
-            # Whatever a handler did not foresee is told to the operator, not to the caller.
+        except (Exception, asyncio.CancelledError) as error:
+            attempt = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and (attempt is None or attempt.cancelling()):
+                raise
+            # Whatever a handler did not foresee is told to the operator, not to the caller. That includes a
+            # cancellation that nobody asked for: a library has let go of its own.
             log.exception("job.crashed")
             return await self._end(self._table.fail(job, INTERNAL.error().as_dict()), INTERNAL.code)
         return await self._end(self._table.succeed(job, result.as_json()), "succeeded")
@@ -249,6 +253,7 @@ class LatestProgress:
         return self._latest
 
 
-def _entry(job: Job) -> tuple[UUID, int]:
+def entry_of(job: Job) -> tuple[UUID, int]:
+    """Return which job an entry of the queue means, and of which generation it is."""
     job_id, _, generation = (job.payload or b"").decode().partition(":")
     return UUID(job_id), int(generation)

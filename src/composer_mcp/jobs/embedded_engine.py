@@ -15,11 +15,12 @@ from uuid import UUID
 
 import structlog
 from pgqueuer import PgQueuer
+from pgqueuer.errors import RetryRequested
 from pgqueuer.types import JobId
 
-from composer_mcp.errors import JOB_UNKNOWN, KEY_REUSED, ComposerError
+from composer_mcp.errors import INTERNAL, JOB_UNKNOWN, KEY_REUSED, ComposerError
 from composer_mcp.jobs import rules, sqlite_jobs, waiting
-from composer_mcp.jobs.attempt import Attempts, Handle, Resources
+from composer_mcp.jobs.attempt import Attempts, Handle, Resources, entry_of
 from composer_mcp.jobs.durations import Durations
 from composer_mcp.jobs.engine import JobRecord, OnProgress, Submission
 from composer_mcp.jobs.hub import WaiterHub
@@ -42,15 +43,19 @@ UPKEEP_SECONDS = 60.0
 LOOK_SECONDS = 30.0
 #: Handlers that are told to stop close their pages; whoever takes longer is left behind.
 STOP_SECONDS = 12.0
+RETRY_DELAY = timedelta(seconds=1)
 ACCEPTED = "Nothing was accepted, unless an earlier repetition of this call was."
 
 log = structlog.get_logger(__name__)
 
 
 class EmbeddedJobEngine:
-    """Accepts jobs, does them, tells of them; see ``JobEngine`` for the promises."""
+    """Accepts jobs, does them, tells of them; see ``JobEngine`` for the promises.
 
-    def __init__(self, database: Sqlite, settings: Settings) -> None:
+    ``broken`` is set when jobs can no longer be done, which only another process can change.
+    """
+
+    def __init__(self, database: Sqlite, settings: Settings, broken: asyncio.Event | None = None) -> None:
         self._database = database
         self._settings = settings
         self._queue = settings.queue
@@ -61,6 +66,9 @@ class EmbeddedJobEngine:
         self._unfinished: set[asyncio.Task[Any]] = set()
         # By job that is queued or runs: its entry in the queue, so that it can be taken out again.
         self._entries: dict[UUID, JobId] = {}
+        self._stopping = False
+        self._ended: str | None = None
+        self._broken = broken or asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def run(
@@ -76,6 +84,10 @@ class EmbeddedJobEngine:
         async def work(job: Job, context: Context) -> None:
             try:
                 await attempts.run(job, context)
+            except RetryRequested:
+                raise
+            except Exception:
+                await self._fail_unforeseen(job)
             finally:
                 # A job that is queued again meanwhile has a newer entry, which stays.
                 for job_id in [key for key, entry in self._entries.items() if entry == job.id]:
@@ -100,6 +112,8 @@ class EmbeddedJobEngine:
             ),
             asyncio.create_task(self._keep_tidy()),
         ]
+        for task in tasks:
+            task.add_done_callback(self._note_end)
         async with self._hub.run():
             try:
                 yield
@@ -108,17 +122,48 @@ class EmbeddedJobEngine:
                 await self._durations.close()
 
     async def _stop(self, tasks: list[asyncio.Task[None]], grace_seconds: float) -> None:
+        self._stopping = True
         self._queuer.shutdown.set()
         tasks[-1].cancel()
         done, _ = await asyncio.wait(tasks[:1], timeout=grace_seconds)
-        if not done:
+        if not done or self._ended is not None:
             # From here on no attempt may write to its job, and the next start does it again.
             await self._database.run(sqlite_jobs.give_back)
             tasks[0].cancel()
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
-        for outcome in await asyncio.gather(*(task for task in tasks if task.done()), return_exceptions=True):
-            if isinstance(outcome, Exception):
-                log.error("engine.failed", exc_info=outcome)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        reason = None if task.cancelled() else task.exception()
+        if self._stopping and not isinstance(reason, Exception):
+            return
+        log.error("engine.ended", exc_info=reason)
+        if not self._stopping and self._ended is None:
+            cause = "it was stopped" if reason is None else type(reason).__name__
+            self._ended = f"jobs are no longer done, because their queue has ended ({cause})"
+            self._broken.set()
+
+    async def problem(self) -> str | None:
+        """Return why jobs cannot be done now; ``None`` if they can."""
+        if self._ended is not None:
+            return self._ended
+        try:
+            await self.depth()
+        except ComposerError as error:
+            return f"state directory: {error.sentence}"
+        return None
+
+    async def _fail_unforeseen(self, job: Job) -> None:
+        """End a job that its attempt left open; without this it would stay so until the next start."""
+        job_id, generation = entry_of(job)
+        log.exception("job.crashed", job_id=str(job_id))
+        try:
+            failed = await self._database.run(
+                lambda connection: sqlite_jobs.fail(connection, job_id, generation, INTERNAL.error())
+            )
+        except Exception as error:
+            raise RetryRequested(delay=RETRY_DELAY, reason="the failure could not be kept") from error
+        if failed:
+            self._changed(job_id)
 
     async def submit(self, tenant: str, key: str, request: AnyRequest, correlation_id: str) -> Submission:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""

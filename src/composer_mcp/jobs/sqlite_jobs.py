@@ -19,6 +19,7 @@ from composer_mcp.jobs import rules
 from composer_mcp.jobs.engine import JobRecord, JobState
 
 if TYPE_CHECKING:
+    from composer_mcp.errors import ComposerError
     from composer_mcp.jobs.requests import AnyRequest
     from composer_mcp.settings import QueueSettings
 
@@ -53,6 +54,10 @@ update job set state = 'queued', generation = generation + 1, attempts = 0, owne
                progress_message = '', input_requests = null, input_responses = :responses,
                input_deadline = null, deadline = :deadline, updated_at = :now
 where id = :id returning generation
+"""
+FAIL = """
+update job set state = 'failed', error = :error, owner = null, finished_at = :now, updated_at = :now
+where id = :id and generation = :generation and state in ('queued', 'running')
 """
 GIVE_UP = """
 update job set state = 'failed', error = :error, owner = null, input_requests = null, finished_at = :now,
@@ -225,6 +230,13 @@ def give_back(connection: sqlite3.Connection) -> None:
         "attempts = max(1, attempts - 1), updated_at = ? where finished_at is null and state = 'running'",
         (time.time(),),
     )
+
+
+def fail(connection: sqlite3.Connection, job_id: UUID, generation: int, error: ComposerError) -> bool:
+    """End a job that is still open, whoever owns it; return whether it was."""
+    stored = json.dumps(error.as_dict(), default=str)
+    values = {"id": str(job_id), "generation": generation, "error": stored, "now": time.time()}
+    return connection.execute(FAIL, values).rowcount == 1
 
 
 def give_up_asking(connection: sqlite3.Connection, queue: QueueSettings) -> list[UUID]:

@@ -9,12 +9,15 @@ import sqlite3
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pgqueuer.adapters.inmemory.queries import InMemoryQueries
 
 from composer_mcp.errors import COMPOSER_UNAVAILABLE, NO_HEADING, ComposerError
+from composer_mcp.jobs import sqlite_jobs
 from composer_mcp.jobs.attempt import Resources
 from composer_mcp.jobs.embedded_engine import EmbeddedJobEngine
 from composer_mcp.jobs.engine import JobRecord, JobState
@@ -42,6 +45,7 @@ class House:
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.stopped: list[str] = []
         self.has_stopped = asyncio.Event()
+        self.broken = asyncio.Event()
         self.release = asyncio.Event()
         self.attempts: list[tuple[str, int]] = []
 
@@ -52,7 +56,7 @@ class House:
     @contextlib.asynccontextmanager
     async def engine(self, grace: float = 0.2, **sections: Any) -> AsyncIterator[EmbeddedJobEngine]:
         async with Sqlite.open(self.database) as database:
-            engine = EmbeddedJobEngine(database, self.settings(**sections))
+            engine = EmbeddedJobEngine(database, self.settings(**sections), self.broken)
             resources = Resources(composer=None, browsers=None, artifacts=None)
             async with engine.run(self.handle, resources, SqliteCompositions(database), grace_seconds=grace):
                 yield engine
@@ -69,6 +73,8 @@ class House:
                     await self.release.wait()
                 case "fail":
                     raise (COMPOSER_UNAVAILABLE if argument == "passing" else NO_HEADING).error()
+                case "astray":
+                    raise asyncio.CancelledError
                 case "crash":
                     raise RuntimeError("unforeseen")
                 case "ask":
@@ -286,6 +292,64 @@ async def test_a_caller_that_leaves_while_it_submits_does_not_strand_its_job(hou
 
         await until(is_idle)
     assert house.sql("select count(*) from job where state <> 'succeeded'") == [(0,)]
+
+
+async def test_a_start_that_fails_in_an_unforeseen_way_ends_the_job(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house.engine() as engine:
+        with monkeypatch.context() as patch:
+            # As when a row cannot be read.
+            patch.setattr("composer_mcp.jobs.sqlite_table.Started", None)
+            job = await submit(engine, "done-0001", "key-0001")
+            record = await engine.wait(job, no_progress)
+        assert record.state is JobState.FAILED and code_of(record) == "internal"
+        assert house.attempts == []
+        again = await submit(engine, "done-0001", "key-0001")
+        assert (await engine.wait(again, no_progress)).state is JobState.SUCCEEDED
+
+
+async def test_a_failure_that_cannot_be_kept_is_kept_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("composer_mcp.jobs.embedded_engine.RETRY_DELAY", timedelta(seconds=0.1))
+    tries: list[int] = []
+    keep = sqlite_jobs.fail
+
+    def fail(*arguments: Any) -> bool:
+        tries.append(1)
+        if len(tries) < 3:
+            raise RuntimeError("the disk is full")
+        return keep(*arguments)
+
+    monkeypatch.setattr(sqlite_jobs, "fail", fail)
+    monkeypatch.setattr("composer_mcp.jobs.sqlite_table.Started", None)
+    async with house.engine() as engine:
+        record = await engine.wait(await submit(engine, "done-0001"), no_progress)
+    assert code_of(record) == "internal" and len(tries) == 3
+
+
+async def test_a_cancellation_that_nobody_asked_for_ends_the_job(house: House) -> None:
+    async with house.engine() as engine:
+        record = await engine.wait(await submit(engine, "astray-0001"), no_progress)
+    assert code_of(record) == "internal"
+
+
+async def test_a_queue_that_ends_is_a_problem_and_is_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house.engine() as engine:
+        assert await engine.problem() is None
+        monkeypatch.setattr(InMemoryQueries, "dequeue", None)
+        job = await submit(engine, "done-0001")
+        await asyncio.wait_for(house.broken.wait(), 5)
+        problem = await engine.problem()
+        assert problem is not None and "queue has ended (TypeError)" in problem
+        monkeypatch.undo()
+    house.broken.clear()
+    async with house.engine() as engine:
+        assert (await engine.wait(job, no_progress)).state is JobState.SUCCEEDED
+    assert not house.broken.is_set()
 
 
 async def test_what_is_old_is_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

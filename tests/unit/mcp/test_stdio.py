@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from composer_mcp.mcp.stdio import Lines, Writer
+from composer_mcp.mcp.stdio import UNREADABLE, Lines, Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -57,17 +57,19 @@ async def lines_of(*chunks: bytes, limit: int = 20) -> list[str]:
         ([b"one\ntwo\n"], ["one", "two"]),
         ([b"o", b"ne\nt", b"wo"], ["one", "two"]),
         ([], []),
-        ([b"\n\n"], ["", ""]),
+        ([b"\n \n\r\n"], []),
         (["água\n".encode()], ["água"]),
         ([b"\xc3", b"\xa1\n"], ["á"]),
-        ([b"\xff\n"], ["\ufffd"]),
+        ([b"\xff\nok\n"], [UNREADABLE, "ok"]),
         ([b"x" * 20 + b"\nok\n"], ["x" * 20, "ok"]),
-        ([b"x" * 21 + b"\nok\n"], ["", "ok"]),
-        ([b"x" * 15, b"x" * 15, b"x" * 500, b"\nok\n"], ["", "ok"]),
-        ([b"x" * 500, b"x\n", b"ok\n"], ["", "ok"]),
+        ([b"x" * 21 + b"\nok\n"], [UNREADABLE, "ok"]),
+        ([b"x" * 15, b"x" * 15, b"x" * 500, b"\nok\n"], [UNREADABLE, "ok"]),
+        ([b"x" * 500, b"x\n", b"ok\n"], [UNREADABLE, "ok"]),
+        ([b"x" * 500], [UNREADABLE]),
+        ([b"x" * 500, b"x"], [UNREADABLE]),
     ],
 )
-async def test_lines_are_read_however_they_arrive_and_too_long_ones_are_dropped(
+async def test_lines_are_read_however_they_arrive_and_what_can_be_none_is_marked(
     chunks: list[bytes], lines: list[str]
 ) -> None:
     assert await lines_of(*chunks) == lines
