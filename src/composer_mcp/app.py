@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 import composer_mcp
 from composer_mcp import backends
-from composer_mcp.alone import LOCAL_ISSUER
+from composer_mcp.alone.defaults import LOCAL_ISSUER
 from composer_mcp.mcp import server as mcp_server
 from composer_mcp.mcp.gate import METADATA_PATH, METHODS, SESSION_METHODS, Gate
 from composer_mcp.mcp.services import Services

@@ -51,9 +51,9 @@ def choose(settings: Settings, credentials: Credentials) -> Backend:
     if not settings.alone:
         return Shared(settings, credentials)
     # Here and not above: the processes of a platform do without the browser's library.
-    from composer_mcp.embedded import Embedded
+    from composer_mcp.alone.backend import Alone
 
-    return Embedded(settings, credentials)
+    return Alone(settings, credentials)
 
 
 class Shared:

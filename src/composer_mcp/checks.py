@@ -17,11 +17,11 @@ import asyncpg
 import httpx
 import jwt
 
+from composer_mcp.alone.directory import InUse, StateDirectory
+from composer_mcp.alone.issuer import LocalIssuer
 from composer_mcp.errors import ComposerError
 from composer_mcp.security.keys import IssuerKeys
-from composer_mcp.security.local_issuer import LocalIssuer
 from composer_mcp.settings import ConfigurationError
-from composer_mcp.state import InUse, StateDirectory
 from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.sqlite import Sqlite

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import composer_mcp
-from composer_mcp.alone import is_local
+from composer_mcp.alone.defaults import is_local
 from composer_mcp.errors import ComposerError
 from composer_mcp.observability import logs, process
 from composer_mcp.settings import (
@@ -140,9 +140,9 @@ def _serve_alone(settings: Settings, credentials: Path | None, bind: str) -> Non
             f"machine only. Use 127.0.0.1:PORT, such as 127.0.0.1:{PORTS['blue']}."
         )
     _count_here()
-    from composer_mcp import standalone
+    from composer_mcp.alone import serve as alone
 
-    _fail_if(asyncio.run(standalone.serve_http(settings, _secrets(settings, credentials), bind)))
+    _fail_if(asyncio.run(alone.serve_http(settings, _secrets(settings, credentials), bind)))
 
 
 def _count_here() -> None:
@@ -162,9 +162,9 @@ def stdio(config: Config = None, credentials: Secrets = None) -> None:
     if sys.stdin.isatty():
         typer.echo("composer-mcp: waiting for an MCP client on standard input; Ctrl-D ends.", err=True)
     _count_here()
-    from composer_mcp import standalone
+    from composer_mcp.alone import serve as alone
 
-    _fail_if(asyncio.run(standalone.serve_stdio(settings, _secrets(settings, credentials))))
+    _fail_if(asyncio.run(alone.serve_stdio(settings, _secrets(settings, credentials))))
 
 
 @cli.command(epilog="Example: composer-mcp token --scope compositions:read --scope jobs:read --minutes 480")
@@ -179,9 +179,9 @@ def token(
 ) -> None:
     """Print a bearer token for a server that runs alone (composer-mcp serve without [database])."""
     settings = _prepare(config)
+    from composer_mcp.alone.directory import StateDirectory
+    from composer_mcp.alone.issuer import LocalIssuer
     from composer_mcp.security.caller import SCOPES
-    from composer_mcp.security.local_issuer import LocalIssuer
-    from composer_mcp.state import StateDirectory
 
     known = sorted(set(SCOPES.values()))
     unknown = sorted(set(scope or []) - set(known))

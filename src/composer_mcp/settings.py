@@ -20,10 +20,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from composer_mcp.alone import LOCAL_ISSUER, PORT, filled, is_local, local_issuer
+from composer_mcp.alone.defaults import LOCAL_ISSUER, PORT, filled, is_local, local_issuer
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.composer.settings import ComposerSettings
-from composer_mcp.explanation import explain, unknown_variable
+from composer_mcp.configuration_errors import explain, unknown_variable
 from composer_mcp.observability import logs
 
 #: The first that exists is read when none is named.

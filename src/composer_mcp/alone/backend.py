@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from composer_mcp.alone.directory import StateDirectory
+from composer_mcp.alone.issuer import LocalIssuer
 from composer_mcp.browser.pool import BrowserPool
 from composer_mcp.composer import editor
 from composer_mcp.composer.api import ComposerApi
@@ -15,8 +17,6 @@ from composer_mcp.jobs import handlers
 from composer_mcp.jobs.attempt import Resources
 from composer_mcp.jobs.embedded_engine import EmbeddedJobEngine
 from composer_mcp.mcp.services import Services
-from composer_mcp.security.local_issuer import LocalIssuer
-from composer_mcp.state import StateDirectory
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 1.0
 
 
-class Embedded:
+class Alone:
     """SQLite and a folder; the jobs are done here, in a browser that starts with the first that needs it."""
 
     def __init__(self, settings: Settings, credentials: Credentials) -> None:

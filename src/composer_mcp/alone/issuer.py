@@ -18,10 +18,10 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from composer_mcp.alone import LOCAL_ISSUER
+from composer_mcp.alone.defaults import LOCAL_ISSUER
+from composer_mcp.alone.directory import write_whole
 from composer_mcp.security.caller import LOCAL_TENANT, user_name
 from composer_mcp.settings import ConfigurationError
-from composer_mcp.state import write_whole
 
 ALGORITHM = "ES256"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from composer_mcp.alone.directory import InUse, StateDirectory
 from composer_mcp.settings import ConfigurationError
-from composer_mcp.state import InUse, StateDirectory
 
 HOLDS = """
 import sys
 from pathlib import Path
-from composer_mcp.state import StateDirectory
+from composer_mcp.alone.directory import StateDirectory
 with StateDirectory(Path(sys.argv[1])).lock():
     print("held", flush=True)
     sys.stdin.read()

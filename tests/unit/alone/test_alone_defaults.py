@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from composer_mcp.alone import LOCAL_ISSUER
+from composer_mcp.alone.defaults import LOCAL_ISSUER
 from composer_mcp.settings import ConfigurationError, find_config, load
 
 COMPOSER = '[composer]\nproject_uid = "project"\nconnector_uid = "connector"\n'

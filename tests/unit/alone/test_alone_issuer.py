@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from composer_mcp.alone import local_issuer
+from composer_mcp.alone.defaults import local_issuer
+from composer_mcp.alone.issuer import LocalIssuer
 from composer_mcp.errors import ComposerError
-from composer_mcp.security.local_issuer import LocalIssuer
 from composer_mcp.security.tokens import TokenVerifier
 from composer_mcp.settings import ConfigurationError, IssuerSettings
 

@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 
 from composer_mcp import app
-from composer_mcp.embedded import Embedded
+from composer_mcp.alone.backend import Alone
 from composer_mcp.mcp import server as mcp_server
 from composer_mcp.mcp import stdio
 from composer_mcp.observability.access import correlation_id
@@ -57,7 +57,7 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> str | Non
         ConfigurationError: a secret is missing, or the state directory cannot be used.
     """
     stop = _stop_on_signals()
-    backend = Embedded(settings, credentials)
+    backend = Alone(settings, credentials)
     async with backend.open() as services:
 
         @contextlib.asynccontextmanager
@@ -106,7 +106,7 @@ async def serve_http(settings: Settings, credentials: Credentials, bind: str) ->
     stop = _stop_on_signals()
     # Opened before anything else, so that what is wrong is told in words and not as a traceback.
     with _listening(bind) as listener:
-        behind = Embedded(settings, credentials)
+        behind = Alone(settings, credentials)
         backend = _Opened(behind)
         ending = asyncio.Event()
         async with backend.opened():
