@@ -1,5 +1,5 @@
 """The server alone: for one user on one machine, in one process, with everything in one folder.
 
-``defaults`` completes the configuration, ``directory`` is the folder, ``issuer`` makes the tokens, ``backend``
-is what stands behind the tools, and ``serve`` runs it all until it is told to end.
+``defaults`` completes the configuration, ``directory`` is the folder, ``issuer`` makes tokens, ``backend``
+stands behind the tools, and ``serve`` runs it all until told to end.
 """
