@@ -65,7 +65,7 @@ async def test_a_composition_is_found_by_its_short_id_by_its_owner_alone(open_re
 
 
 async def record(registry: CompositionRegistry, uid: str, tenant: str = "school", **texts: object) -> None:
-    values = {"title": f"Title of {uid}", "description": "", "author": "", "tags": []} | texts
+    values = {"title": f"Title of {uid}", "description": "", "author": "", "tags": [], "version": "1"} | texts
     await registry.record(tenant, uid, **values)
 
 
@@ -95,6 +95,22 @@ async def test_the_last_changed_comes_first_and_texts_are_the_newest(open_regist
         page = await registry.search("school", limit=2)
         rest = await registry.search("school", limit=2, before=page[-1].updated_at)
         assert [entry.uid for entry in [*page, *rest]] == ["first", "third", "second"]
+
+
+async def test_what_was_only_read_stays_where_it_is_and_what_was_changed_comes_first(
+    open_registry: Open,
+) -> None:
+    async with open_registry() as registry:
+        for uid in ("first", "second"):
+            await record(registry, uid)
+        before = await registry.search("school")
+        await record(registry, "first")
+        assert await registry.search("school") == before
+        # Its widgets differ, none of its texts does.
+        await record(registry, "first", version="2")
+        after = await registry.search("school")
+        assert [entry.uid for entry in after] == ["first", "second"]
+        assert after[0].updated_at > before[1].updated_at
 
 
 @pytest.mark.parametrize(
@@ -177,6 +193,9 @@ async def test_changes_of_the_own_list_are_told_across_processes(open_registry: 
                 await record(writer, "known", title="the last")
                 await anyio.sleep(0.3)
                 assert len(heard) == before + 1
+                again = anyio.Event()
+                await record(writer, "known", title="the last", version="2")
+                await again.wait()
                 again = anyio.Event()
                 await record(writer, "new")
                 await again.wait()

@@ -271,7 +271,7 @@ async def test_a_new_composition_is_announced_to_its_tenant_by_every_process(pla
         registry = PostgresCompositions(pool)
         await anyio.sleep(0.5)
         for tenant, uid in (("school", "second"), ("school", "first"), ("another", "third")):
-            await registry.record(tenant, uid, title=uid, description="", author="", tags=[])
+            await registry.record(tenant, uid, title=uid, description="", author="", tags=[], version="1")
         updated = []
         while not updated:
             message = await next_of(heard)
@@ -280,6 +280,13 @@ async def test_a_new_composition_is_announced_to_its_tenant_by_every_process(pla
             else:
                 assert message["method"] == "notifications/resources/list_changed"
         assert updated == [first] and second not in updated
+        # Only its widgets differ.
+        await registry.record(
+            "school", "first", title="first", description="", author="", tags=[], version="2"
+        )
+        while (message := await next_of(heard))["method"] != "notifications/resources/updated":
+            assert message["method"] == "notifications/resources/list_changed"
+        assert message["params"]["uri"] == first
         assert (await next_of(not_heard))["method"] == "notifications/resources/list_changed"
 
 

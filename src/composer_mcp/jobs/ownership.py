@@ -7,7 +7,7 @@ tenant's does not exist, word for word.
 from __future__ import annotations
 
 from composer_mcp.composition import html, widgets
-from composer_mcp.composition.document import Document
+from composer_mcp.composition.document import Document, version_of
 from composer_mcp.composition.json_values import storable
 from composer_mcp.errors import COMPOSITION_NOT_FOUND
 from composer_mcp.jobs.work import Work
@@ -57,6 +57,7 @@ async def note(uid: str, document: Document, work: Work) -> None:
         description=_kept(document.description),
         author=_kept(author_of(document)),
         tags=[_kept(tag) for tag in document.tags[:MAX_TAGS]],
+        version=version_of(document),
     )
 
 

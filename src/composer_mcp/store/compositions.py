@@ -33,9 +33,21 @@ class CompositionRegistry(Protocol):
     """Compositions by tenant. Every method may raise ``store_unavailable``."""
 
     async def record(
-        self, tenant: str, uid: str, *, title: str, description: str, author: str, tags: Sequence[str]
+        self,
+        tenant: str,
+        uid: str,
+        *,
+        title: str,
+        description: str,
+        author: str,
+        tags: Sequence[str],
+        version: str,
     ) -> None:
-        """Note a composition that was created or seen; one that is another tenant's stays as it is."""
+        """Note a composition that was created or seen; one that is another tenant's stays as it is.
+
+        ``version`` tells its whole content from any other. Only if that or a text differs from what is known,
+        it counts as changed: then it moves to the top of the list, and that is announced.
+        """
 
     async def owner(self, uid: str) -> str | None:
         """Return the tenant whose composition this is, or ``None`` if nobody's."""

@@ -27,26 +27,25 @@ from composer_mcp.store.patience import patiently
 
 #: Also written in RECORD.
 CHANNEL = "composer_composition"
-#: ``xmax = 0`` tells an inserted row from an updated one.
+#: A row that is new or differs gets a time of this statement's; only such a one is announced.
 RECORD = """
-with before as (
-    select title, description, author, tags from composition where key = $1
-), saved as (
-    insert into composition (key, tenant, uid, title, description, author, tags, folded_tags, folded)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+with saved as (
+    insert into composition (key, tenant, uid, title, description, author, tags, folded_tags, folded, version)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (key) do update
         set title = excluded.title, description = excluded.description, author = excluded.author,
             tags = excluded.tags, folded_tags = excluded.folded_tags, folded = excluded.folded,
-            updated_at = clock_timestamp()
+            version = excluded.version,
+            updated_at = case
+                when (composition.title, composition.description, composition.author, composition.tags,
+                      composition.version)
+                    is distinct from
+                     (excluded.title, excluded.description, excluded.author, excluded.tags, excluded.version)
+                then clock_timestamp() else composition.updated_at end
         where composition.tenant = excluded.tenant
-    returning tenant, title, description, author, tags
+    returning tenant, updated_at
 )
-select pg_notify('composer_composition', tenant) from saved
-where not exists (
-    select from before
-    where (before.title, before.description, before.author, before.tags)
-        = (saved.title, saved.description, saved.author, saved.tags)
-)
+select pg_notify('composer_composition', tenant) from saved where updated_at >= statement_timestamp()
 """
 FIND = "select uid from composition where key between $2 and $3 and tenant = $1"
 SEARCH = """
@@ -85,7 +84,15 @@ class PostgresCompositions:
         return Ear(CHANNEL, self._wake, self._wake_all)
 
     async def record(
-        self, tenant: str, uid: str, *, title: str, description: str, author: str, tags: Sequence[str]
+        self,
+        tenant: str,
+        uid: str,
+        *,
+        title: str,
+        description: str,
+        author: str,
+        tags: Sequence[str],
+        version: str,
     ) -> None:
         """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
         values = (
@@ -98,6 +105,7 @@ class PostgresCompositions:
             list(tags),
             folded_tags(tags),
             folded_text(title, description, author, tags),
+            version,
         )
         await patiently(lambda: self._pool.execute(RECORD, *values), STATE)
 

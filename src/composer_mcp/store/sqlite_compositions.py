@@ -25,15 +25,22 @@ from composer_mcp.store.compositions import (
 )
 from composer_mcp.store.sqlite import Sqlite
 
-BEFORE = "select tenant, title, description, author, tags from composition where key = :key"
+BEFORE = "select tenant, title, description, author, tags, version from composition where key = :key"
 RECORD = """
-insert into composition (key, tenant, uid, title, description, author, tags, folded_tags, folded, created_at,
-                         updated_at)
-values (:key, :tenant, :uid, :title, :description, :author, :tags, :folded_tags, :folded, :now, :now)
+insert into composition (key, tenant, uid, title, description, author, tags, folded_tags, folded, version,
+                         created_at, updated_at)
+values (:key, :tenant, :uid, :title, :description, :author, :tags, :folded_tags, :folded, :version,
+        :now, :now)
 on conflict (key) do update
     set title = excluded.title, description = excluded.description, author = excluded.author,
         tags = excluded.tags, folded_tags = excluded.folded_tags, folded = excluded.folded,
-        updated_at = excluded.updated_at
+        version = excluded.version,
+        updated_at = case
+            when (composition.title, composition.description, composition.author, composition.tags,
+                  composition.version)
+                is not
+                 (excluded.title, excluded.description, excluded.author, excluded.tags, excluded.version)
+            then excluded.updated_at else composition.updated_at end
     where composition.tenant = excluded.tenant
 """
 FIND = "select uid from composition where key between ? and ? and tenant = ?"
@@ -57,7 +64,15 @@ class SqliteCompositions:
         self._changing: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def record(
-        self, tenant: str, uid: str, *, title: str, description: str, author: str, tags: Sequence[str]
+        self,
+        tenant: str,
+        uid: str,
+        *,
+        title: str,
+        description: str,
+        author: str,
+        tags: Sequence[str],
+        version: str,
     ) -> None:
         """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
         shown = {
@@ -66,6 +81,7 @@ class SqliteCompositions:
             "description": description,
             "author": author,
             "tags": json.dumps(list(tags)),
+            "version": version,
         }
         values = shown | {
             "key": key_of(uid),

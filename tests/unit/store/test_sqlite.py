@@ -17,7 +17,7 @@ from composer_mcp.store.sqlite import Sqlite
 
 pytestmark = pytest.mark.anyio
 COUNT = "select count(*) from composition"
-INSERT = "insert into composition values (?, 't', 'u', '', '', '', '[]', '[]', '', 1.0, 1.0)"
+INSERT = "insert into composition values (?, 't', 'u', '', '', '', '[]', '[]', '', 1.0, 1.0, null)"
 
 
 @pytest.fixture
