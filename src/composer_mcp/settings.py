@@ -31,6 +31,10 @@ DEFAULT_CONFIG = Path("/etc/composer-mcp/config.toml")
 USER_CONFIG = Path("composer-mcp/config.toml")
 ENVIRONMENT_PREFIX = "COMPOSER_MCP__"
 PORTS = {"blue": PORT, "green": 8102}
+PUT_IT_THERE = (
+    "Put it there with: mkdir -p -m 700 {path.parent} && install -m 600 /dev/stdin {path} "
+    "(paste it, Enter, Ctrl-D), or name another folder with --credentials."
+)
 ASYMMETRIC = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "EdDSA"]
 
 
@@ -346,14 +350,17 @@ def _read(path: Path) -> dict[str, Any]:
 class Credentials:
     """Secrets, one file each, in the folder that systemd (or ``--credentials``) names."""
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, remedy: str = "Put the file there.") -> None:
         self.directory = directory
+        self._remedy = remedy
 
     @classmethod
     def find(cls, directory: Path | None, default: Path | None = None) -> Credentials:
-        """Use ``directory``, or the one systemd announces, or ``default``."""
+        """Use ``directory``, or the one systemd announces, or ``default``, which is the user's own."""
         announced = os.environ.get("CREDENTIALS_DIRECTORY")
-        return cls(directory or (Path(announced) if announced else default))
+        if directory is None and announced:
+            return cls(Path(announced), "Add LoadCredential={name}:… to the unit.")
+        return cls(default, PUT_IT_THERE) if directory is None else cls(directory)
 
     def path(self, name: str) -> Path:
         """Where a secret's file is.
@@ -368,10 +375,8 @@ class Credentials:
             )
         path = self.directory / name
         if not path.is_file():
-            raise ConfigurationError(
-                f"the secret {name} is missing in {self.directory}. "
-                f"Add LoadCredential={name}:… to the unit, or put the file there."
-            )
+            remedy = self._remedy.format(name=name, path=path)
+            raise ConfigurationError(f"the secret {name} is missing in {self.directory}. {remedy}")
         return path
 
     def read(self, name: str) -> SecretStr:

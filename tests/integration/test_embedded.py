@@ -346,4 +346,7 @@ def test_without_secrets_it_says_where_they_belong(alone: Alone) -> None:
     (alone.state / "credentials/composer-token").unlink()
     done = said(alone, "stdio")
     assert done.returncode == 2 and done.stdout == b""
-    assert f"composer-token is missing in {alone.state}/credentials" in done.stderr.decode()
+    told = done.stderr.decode()
+    assert f"composer-token is missing in {alone.state}/credentials" in told
+    assert f"install -m 600 /dev/stdin {alone.state}/credentials/composer-token" in told
+    assert "LoadCredential" not in told

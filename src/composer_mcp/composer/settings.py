@@ -1,6 +1,6 @@
 """Settings of the third-party application: where it is and how patient we are with it.
 
-Token and project key are not settings: they are credentials, see ``composer_mcp.security``.
+Token and project key are not settings: they are secrets, see ``composer_mcp.settings.Credentials``.
 """
 
 from __future__ import annotations

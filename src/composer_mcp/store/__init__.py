@@ -1,1 +1,1 @@
-"""PostgreSQL and the object store: connections, schema, artifacts. No rules of the trade."""
+"""Where things are kept: PostgreSQL, or SQLite when alone; artifacts; the register of compositions."""

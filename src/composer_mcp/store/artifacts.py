@@ -1,4 +1,4 @@
-"""Artifacts (pictures, documents) in an object store, named after their content.
+"""Artifacts (pictures of previews) in an object store, named after their content.
 
 A key is the SHA-256 of the bytes plus the kind's suffix, so equal bytes are stored once and an artifact
 never changes. Who may read which artifact is decided by the job that names its key.
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from composer_mcp.settings import Credentials, ObjectStoreSettings
 
-SUFFIXES = {"image/png": "png", "application/json": "json"}
-KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.(?:png|json|bin)")
+SUFFIXES = {"image/png": "png"}
+KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.(?:png|bin)")
 
 
 class ArtifactStore:

@@ -145,3 +145,16 @@ def test_a_secret_that_is_not_there_is_named(tmp_path: Path, content: str | None
         Credentials(tmp_path).read("state-key")
     with pytest.raises(ConfigurationError, match="no credentials folder"):
         Credentials(None).read("state-key")
+
+
+def test_who_misses_a_secret_is_told_what_suits_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(ConfigurationError, match=f"install -m 600 /dev/stdin {tmp_path}/composer-token"):
+        Credentials.find(None, tmp_path).read("composer-token")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="LoadCredential=composer-token:"):
+        Credentials.find(None).read("composer-token")
+    with pytest.raises(ConfigurationError, match="Put the file there"):
+        Credentials.find(tmp_path / "elsewhere").read("composer-token")
