@@ -89,8 +89,9 @@ def _apply(structure: list[Any], step: lesson.WidgetChange, new_id: str, media: 
 def is_applied(document: Document, change: CompositionChange, seed: uuid.UUID) -> bool:
     """Whether ``document`` already is what :func:`changed` makes with this change and seed.
 
-    New widgets are recognized by their ids, removed ones by their absence. Everything else is a change
-    that, made twice, changes nothing; moves for which this does not hold are refused beforehand.
+    New widgets are recognized by their ids: all of a change is written at once. Everything else is a change
+    that, made twice, changes nothing; moves for which this does not hold are refused beforehand. That what
+    it removes is absent proves nothing, because anybody may have removed it.
     """
     present = set(document.widget_ids)
     removed = {step.widget_id for step in change.widgets if isinstance(step, lesson.RemoveWidget)}
@@ -101,9 +102,30 @@ def is_applied(document: Document, change: CompositionChange, seed: uuid.UUID) -
     }
     if not added <= present or not removed.isdisjoint(present):
         return False
-    if added or removed:
+    if added:
         return True
+    # Where the removed widgets stood is unknown, and matters to a step that moved another before they went:
+    # only how many stood above it.
+    gone = [{"id": name} for name in _removals(change)]
+    return any(
+        _makes(document, change, seed, above=gone[:count], below=gone[count:])
+        for count in range(len(gone) + 1)
+    )
+
+
+def _removals(change: CompositionChange) -> list[str]:
+    """Return the widgets that a change removes, the last one first."""
+    steps = reversed(change.widgets)
+    return list(dict.fromkeys(step.widget_id for step in steps if isinstance(step, lesson.RemoveWidget)))
+
+
+def _makes(
+    document: Document, change: CompositionChange, seed: uuid.UUID, *, above: list[Any], below: list[Any]
+) -> bool:
+    """Whether a change makes ``document`` of itself and what was removed from its beginning and its end."""
+    raw = document.to_json()
+    raw["structure"] = [*above, *raw["structure"], *below]
     try:
-        return version_of(_made(document, change, seed, building.MEDIA)) == version_of(document)
+        return version_of(_made(Document(raw), change, seed, building.MEDIA)) == version_of(document)
     except ComposerError:
         return False

@@ -99,6 +99,33 @@ def test_a_change_that_was_made_is_recognized(kind: str) -> None:
     assert head in result.widget_ids
 
 
+def test_a_widget_that_somebody_else_removed_does_not_prove_the_rest_of_a_change() -> None:
+    _, text, quiz = base().widget_ids
+    removal = {"action": "remove", "widget_id": quiz}
+    without = changed(base(), CompositionChange.model_validate({"widgets": [removal]}), SEED)
+    steps = {
+        "title": {},
+        "replace": {"action": "replace", "widget_id": text, "element": QUIZ},
+        "move": {"action": "move", "widget_id": text, "position": 0},
+        "order": {"action": "order", "widget_ids": [text]},
+    }
+    for kind, step in steps.items():
+        for chosen in ([step, removal], [removal, step]) if step else ([removal],):
+            _, result, change = apply(*chosen, title="A célula" if step else "Outro")
+            assert not is_applied(without, change, OTHER), kind
+            assert is_applied(result, change, OTHER), kind
+
+
+def test_a_move_past_widgets_that_are_removed_afterwards_is_recognized() -> None:
+    head, text, quiz = base().widget_ids
+    _, result, change = apply(
+        {"action": "move", "widget_id": quiz, "position": 1},
+        {"action": "remove", "widget_id": head},
+    )
+    assert result.widget_ids == [quiz, text]
+    assert is_applied(result, change, OTHER)
+
+
 def test_moves_that_would_give_another_order_the_second_time_are_refused_with_the_way_out() -> None:
     _, text, quiz = base().widget_ids
     with pytest.raises(ComposerError) as raised:
