@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,10 @@ import anyio
 import asyncpg
 import pytest
 
+from composer_mcp.errors import ComposerError
 from composer_mcp.jobs import upkeep
+from composer_mcp.jobs.postgres_engine import Call, PostgresJobEngine
+from composer_mcp.jobs.requests import GetComposition
 from composer_mcp.store import database
 from composer_mcp.store.listener import Ear, Listener
 
@@ -128,6 +132,32 @@ async def test_announcements_are_heard_again_after_the_database_refused_everybod
             await connected.wait()
             platform.sql("notify composer_job, 'x'")
             await heard.wait()
+
+
+async def test_a_refusal_stays_a_refusal_when_the_database_goes_away_meanwhile(platform: Platform) -> None:
+    platform.configure(queue={"per_tenant_limit": 1})
+
+    class Deserted(PostgresJobEngine):
+        """An engine whose database stops after it has refused a call."""
+
+        async def _submit(self, calls: Sequence[Call]) -> list[asyncpg.Record]:
+            rows = await super()._submit(calls)
+            if rows[0]["outcome"] == "tenant_full":
+                await anyio.to_thread.run_sync(platform.postgres.stop)
+            return rows
+
+    password = platform.secrets.read("database-password")
+    options = database.connection_options(platform.settings.postgresql, password, application="test")
+    try:
+        async with Deserted.open(platform.settings, options) as engine:
+            request = GetComposition(uid="sit-0001")
+            await engine.submit("school", "key-0001", request, "correlation")
+            with pytest.raises(ComposerError) as refused:
+                await engine.submit("school", "key-0002", request, "correlation")
+    finally:
+        platform.postgres.start()
+    assert refused.value.code.code == "queue_full"
+    assert refused.value.details["retry_after"] == 10
 
 
 def pool_of(platform: Platform) -> asyncpg.Pool:

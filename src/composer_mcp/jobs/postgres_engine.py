@@ -319,7 +319,11 @@ class PostgresJobEngine:
         return {row["kind"]: float(row["seconds"]) for row in rows}
 
     async def _retry_after(self) -> int:
-        finished = await self._pool.fetchval(
-            "select count(*) from job where finished_at > clock_timestamp() - interval '1 minute'"
-        )
+        try:
+            finished = await self._pool.fetchval(
+                "select count(*) from job where finished_at > clock_timestamp() - interval '1 minute'"
+            )
+        except (*database.UNREACHABLE, asyncpg.PostgresError):
+            # The call is refused, whether the database can still say how fast the queue moves or not.
+            finished = 0
         return rules.retry_after(finished)
