@@ -14,7 +14,7 @@ from mcp_types import INVALID_PARAMS, PromptReference, ResourceTemplateReference
 from composer_mcp.store.compositions import short_id
 
 from .studio import LEGACY, LESSON, MODERN, studio
-from .support.installation import Platform, text_of
+from .support.installation import Platform, error_of, text_of
 
 __all__ = ["studio"]
 pytestmark = pytest.mark.anyio
@@ -160,6 +160,9 @@ async def test_own_compositions_are_listed_page_by_page_and_read_whole(studio: P
         "composer://compositions/çedilha",
         "composer://previews/not-a-job",
         "composer://templates/lesson:none",
+        "composer://compositions/H4sIAAAA%00",
+        "composer://templates/lesson:%00",
+        "composer://templates/lesson:%ED%A0%BD",
         "composer://nothing/here",
         "composer://compositions/..%2F..%2Fetc%2Fpasswd",
     ],
@@ -172,3 +175,22 @@ async def test_what_cannot_be_read_is_told_as_not_there(studio: Platform, uri: s
         with pytest.raises(MCPError) as refused:
             await client.list_resources(cursor="tomorrow")
         assert refused.value.code == INVALID_PARAMS
+
+
+#: In UTC they are before the year 1 and after 9999.
+MOMENTS = ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"]
+
+
+async def test_what_a_database_refuses_is_no_failure_of_the_server(studio: Platform) -> None:
+    async with studio.client() as client:
+        for typed in ("a\x00b", "\x00"):
+            assert await options(client, "review_composition", "composition", typed) == []
+        for moment in MOMENTS:
+            with pytest.raises(MCPError) as refused:
+                await client.list_resources(cursor=moment)
+            assert refused.value.code == INVALID_PARAMS
+            found = await client.call_tool("search_compositions", {"before": moment})
+            assert error_of(found)["code"] == "invalid_arguments"
+            assert error_of(found)["details"]["problems"][0]["path"] == "before"
+        for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59", "2026-01-01T00:00:00-03:00"):
+            assert not (await client.call_tool("search_compositions", {"before": moment})).is_error

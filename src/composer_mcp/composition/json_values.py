@@ -6,7 +6,10 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
+
+from pydantic_core import PydanticCustomError
 
 SHOWN_CHARACTERS = 80
 
@@ -61,6 +64,18 @@ def storable(value: Any) -> Any:
     if isinstance(value, list):
         return [storable(item) for item in value]
     return value
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC, as every database can compare it; one without a time zone is in UTC already.
+
+    Raises:
+        PydanticCustomError: in UTC it would be before the year 1 or after 9999.
+    """
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("moment_out_of_range", "must be between the years 1 and 9999") from None
 
 
 def has_only_finite_numbers(value: Any) -> bool:

@@ -8,6 +8,7 @@ from mcp.server.context import ServerRequestContext
 from mcp_types import CompleteRequestParams, CompleteResult, Completion, ResourceTemplateReference
 
 from composer_mcp.composition import vocabulary
+from composer_mcp.composition.json_values import storable
 from composer_mcp.composition.vocabulary import Term
 from composer_mcp.errors import ComposerError
 from composer_mcp.mcp import resources
@@ -33,7 +34,7 @@ async def complete(
     registry: CompositionRegistry, argument: str, typed: str, given: dict[str, str], *, within_address: bool
 ) -> list[str]:
     """Return what ``typed`` may become, best first; nothing where the caller may not look."""
-    typed = typed[:LONGEST_TYPED]
+    typed = storable(typed[:LONGEST_TYPED])
     if argument == "language":
         return [name for name in LANGUAGES if name.lower().startswith(typed.lower())]
     if argument in VOCABULARIES:

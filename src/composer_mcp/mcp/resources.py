@@ -7,6 +7,7 @@ not exist. The list shows the caller's own compositions, page by page.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Resource
 
 from composer_mcp.composition import catalogue
-from composer_mcp.errors import COMPOSITION_NOT_FOUND, JOB_UNKNOWN, ComposerError
+from composer_mcp.composition.json_values import in_utc
+from composer_mcp.errors import COMPOSITION_NOT_FOUND, JOB_UNKNOWN, TEMPLATE_NOT_FOUND, ComposerError
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.requests import CompositionRead, GetComposition, GetTemplate, Preview, Template
 from composer_mcp.mcp import preview_app
+from composer_mcp.mcp.arguments import shown
 from composer_mcp.mcp.calls import Call, run
 from composer_mcp.mcp.results import in_words, sendable
 from composer_mcp.mcp.views import PREVIEWS, plain
@@ -35,12 +38,13 @@ WIDGETS = "composer://widgets"
 GUARDED = (COMPOSITIONS, PREVIEWS, TEMPLATES)
 JSON = "application/json"
 PAGE = 50
-LONGEST_UID = 2000
+#: What names something in Composer: visible characters of ASCII, not too many.
+SENDABLE = re.compile(r"[!-~]{1,2000}")
 
 
 async def composition(uid: str, call: Call) -> str:
     """Read a composition as Composer keeps it: the whole document."""
-    if not uid.isascii() or len(uid) > LONGEST_UID:
+    if not SENDABLE.fullmatch(uid):
         raise COMPOSITION_NOT_FOUND.error()
     record = await run(call, GetComposition(uid=uid))
     read = record.outcome()
@@ -66,7 +70,9 @@ async def preview(job_id: str, call: Call) -> bytes:
 
 async def template(template_id: str, call: Call) -> str:
     """Read a template: a lesson to fill in, or stored widgets."""
-    record = await run(call, GetTemplate(template_id=template_id[:LONGEST_UID]))
+    if not SENDABLE.fullmatch(template_id):
+        raise TEMPLATE_NOT_FOUND.error(template_id=shown(template_id))
+    record = await run(call, GetTemplate(template_id=template_id))
     found = record.outcome()
     if not isinstance(found, Template):
         raise TypeError(f"job {record.id} returned {type(found).__name__}")
@@ -103,11 +109,12 @@ async def own_page(registry: CompositionRegistry, cursor: str | None) -> tuple[l
 def _moment(cursor: str) -> datetime:
     try:
         moment = datetime.fromisoformat(cursor)
+        if moment.tzinfo is not None:
+            return in_utc(moment)
     except ValueError:
+        # Told below, as for any other.
         moment = None
-    if moment is None or moment.tzinfo is None:
-        raise MCPError(INVALID_PARAMS, "The cursor is not one that resources/list returned.")
-    return moment
+    raise MCPError(INVALID_PARAMS, "The cursor is not one that resources/list returned.")
 
 
 def refused(error: ComposerError, **facts: Any) -> MCPError:

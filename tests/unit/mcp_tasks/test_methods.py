@@ -121,6 +121,13 @@ async def test_input_is_asked_for_answered_in_parts_and_the_rest_is_still_asked(
     assert server.engine.answers == {"a": YES, "b": {"action": "decline"}}
 
 
+async def test_an_answer_is_kept_without_what_no_database_takes(server: Server) -> None:
+    record = server.engine.add(a_record(JobState.INPUT_REQUIRED, input_requests={"a": FORM}))
+    answer = {"action": "accept", "content": {"name": "a\x00b"}}
+    await server.ask("tasks/update", {"taskId": str(record.id), "inputResponses": {"a": answer}})
+    assert server.engine.answers == {"a": {"action": "accept", "content": {"name": "a\ufffdb"}}}
+
+
 @pytest.mark.parametrize(
     "response", [{}, {"action": "perhaps"}, "yes", None, {"action": "accept", "content": 7}]
 )

@@ -25,6 +25,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, Field, ValidationError
 
+from composer_mcp.composition.json_values import storable
 from composer_mcp.errors import JOB_UNKNOWN, ComposerError
 
 IDENTIFIER = "io.modelcontextprotocol/tasks"
@@ -159,4 +160,6 @@ def check_responses(requests: dict[str, Any], responses: dict[str, Any]) -> dict
             raise MCPError(
                 INVALID_PARAMS, f"The response to {key!r} is not a {model.__name__}: {problems}"
             ) from error
-    return answers
+    # A person's answer may hold what a database refuses.
+    kept: dict[str, Any] = storable(answers)
+    return kept

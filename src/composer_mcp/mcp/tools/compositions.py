@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from mcp.server.mcpserver import Elicit, Resolve
 from mcp_types import CallToolResult
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from composer_mcp.composition.fields import Line
+from composer_mcp.composition.json_values import in_utc
 from composer_mcp.composition.lesson import CompositionChange, RemoveWidget, ReplaceWidget
 from composer_mcp.composition.problems import check_change, check_lesson
 from composer_mcp.jobs.requests import (
@@ -29,6 +30,8 @@ from composer_mcp.mcp.tools.common import Expected, Key, Uid, done
 from composer_mcp.mcp.views import CompositionView, PreviewView, SavedView
 from composer_mcp.security import caller
 from composer_mcp.store.compositions import short_id
+
+Moment = Annotated[datetime, AfterValidator(in_utc)]
 
 
 class Found(BaseModel):
@@ -64,7 +67,7 @@ async def search_compositions(
     text: Annotated[Line | None, Field(description="words of title, description, author, tags")] = None,
     tag: Line | None = None,
     limit: Annotated[int, Field(ge=1, le=50)] = 10,
-    before: Annotated[datetime | None, Field(description="`next` of an earlier answer")] = None,
+    before: Annotated[Moment | None, Field(description="`next` of an earlier answer")] = None,
 ) -> Annotated[CallToolResult, FoundList]:
     """Find compositions made or edited here by your school, last changed first."""
     registry = call.request_context.lifespan_context.compositions
