@@ -302,6 +302,7 @@ class Bench:
 
         return Work(
             job_id=uuid4(),
+            owner=uuid4(),
             tenant="school",
             idempotency_key=uuid4().hex,
             attempt=1,

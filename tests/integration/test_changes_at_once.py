@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import anyio
@@ -27,9 +28,16 @@ pytestmark = pytest.mark.anyio
 UID = "H4sIAAAA" + "x" * 497
 RUNNING = """
 insert into job (id, tenant, idempotency_key, kind, arguments, arguments_hash, class, fairness_tag, priority,
-                 correlation_id, deadline, state)
-values ('{id}', 'school', '{id}', 'update_composition', '{{}}', '', 1, 0, 0, '', now(), 'running')
+                 correlation_id, deadline, state, owner)
+values ('{id}', 'school', '{id}', 'update_composition', '{{}}', '', 1, 0, 0, '', now(), 'running', '{owner}')
 """
+
+
+class Attempt(NamedTuple):
+    """One attempt at a job."""
+
+    job_id: UUID
+    owner: UUID
 
 
 class Jobs:
@@ -39,11 +47,17 @@ class Jobs:
         self.registries = registries
         self._platform = platform
 
-    def start(self) -> UUID:
-        job_id = uuid4()
+    def start(self) -> Attempt:
+        attempt = Attempt(uuid4(), uuid4())
         if self._platform is not None:
-            self._platform.sql(RUNNING.format(id=job_id))
-        return job_id
+            self._platform.sql(RUNNING.format(id=attempt.job_id, owner=attempt.owner))
+        return attempt
+
+    def take_over(self, attempt: Attempt) -> Attempt:
+        heir = Attempt(attempt.job_id, uuid4())
+        if self._platform is not None:
+            self._platform.sql(f"update job set owner = '{heir.owner}' where id = '{heir.job_id}'")
+        return heir
 
     def fail(self, job_id: UUID) -> None:
         if self._platform is not None:
@@ -80,7 +94,7 @@ async def test_one_comes_after_the_other(jobs: Jobs) -> None:
 
     async def change(registry: CompositionRegistry) -> None:
         nonlocal inside, most, entered
-        async with registry.exclusively(UID, jobs.start()):
+        async with registry.exclusively(UID, *jobs.start()):
             inside += 1
             most, entered = max(most, inside), entered + 1
             await anyio.sleep(0.02)
@@ -95,52 +109,73 @@ async def test_one_comes_after_the_other(jobs: Jobs) -> None:
 async def test_different_compositions_do_not_wait_for_each_other(jobs: Jobs) -> None:
     one, other = jobs.registries
     with anyio.fail_after(5):
-        async with one.exclusively(UID, jobs.start()), other.exclusively(UID + "y", jobs.start()):
+        async with one.exclusively(UID, *jobs.start()), other.exclusively(UID + "y", *jobs.start()):
             pass
 
 
 async def test_who_waits_too_long_is_told_that_nothing_was_changed(jobs: Jobs, impatient: None) -> None:
     one, other = jobs.registries
-    async with one.exclusively(UID, jobs.start()):
+    async with one.exclusively(UID, *jobs.start()):
         with pytest.raises(ComposerError) as raised:
-            async with other.exclusively(UID, jobs.start()):
+            async with other.exclusively(UID, *jobs.start()):
                 pytest.fail("two at once")
     assert raised.value.code.code == "composition_busy" and raised.value.code.retryable
     assert "Nothing was changed" in raised.value.sentence
     with anyio.fail_after(5):
-        async with other.exclusively(UID, jobs.start()):
+        async with other.exclusively(UID, *jobs.start()):
             pass
 
 
 async def test_a_cancelled_change_lets_go(jobs: Jobs) -> None:
     one, other = jobs.registries
     with anyio.move_on_after(0.2):
-        async with one.exclusively(UID, jobs.start()):
+        async with one.exclusively(UID, *jobs.start()):
             await anyio.sleep_forever()
     with anyio.fail_after(5):
-        async with other.exclusively(UID, jobs.start()):
+        async with other.exclusively(UID, *jobs.start()):
             pass
 
 
 @pytest.mark.parametrize("jobs", ["postgresql"], indirect=True)
 async def test_a_job_that_is_taken_over_gets_in_although_its_first_worker_is_frozen(jobs: Jobs) -> None:
     one, other = jobs.registries
-    job_id = jobs.start()
+    first = jobs.start()
     async with contextlib.AsyncExitStack() as frozen:
-        await frozen.enter_async_context(one.exclusively(UID, job_id))
+        await frozen.enter_async_context(one.exclusively(UID, *first))
         with anyio.fail_after(5):
-            async with other.exclusively(UID, job_id):
+            async with other.exclusively(UID, *jobs.take_over(first)):
+                pass
+
+
+@pytest.mark.parametrize("jobs", ["postgresql"], indirect=True)
+async def test_a_worker_that_wakes_up_lets_nobody_in_while_its_heir_is_at_work(
+    jobs: Jobs, impatient: None
+) -> None:
+    one, other = jobs.registries
+    first = jobs.start()
+    async with contextlib.AsyncExitStack() as frozen, contextlib.AsyncExitStack() as heir:
+        await frozen.enter_async_context(one.exclusively(UID, *first))
+        await heir.enter_async_context(other.exclusively(UID, *jobs.take_over(first)))
+        await frozen.aclose()
+        for late in (jobs.start(), first):
+            with pytest.raises(ComposerError) as raised:
+                async with one.exclusively(UID, *late):
+                    pytest.fail("two at once")
+            assert raised.value.code.code == "composition_busy"
+        await heir.aclose()
+        with anyio.fail_after(5):
+            async with one.exclusively(UID, *jobs.start()):
                 pass
 
 
 @pytest.mark.parametrize("jobs", ["postgresql"], indirect=True)
 async def test_a_job_that_has_ended_holds_nothing(jobs: Jobs) -> None:
     one, other = jobs.registries
-    job_id = jobs.start()
-    async with one.exclusively(UID, job_id):
-        jobs.fail(job_id)
+    first = jobs.start()
+    async with one.exclusively(UID, *first):
+        jobs.fail(first.job_id)
         with anyio.fail_after(5):
-            async with other.exclusively(UID, jobs.start()):
+            async with other.exclusively(UID, *jobs.start()):
                 pass
 
 

@@ -147,6 +147,7 @@ class Attempts:
         async with self._guard(job) as progress:
             work = Work(
                 job_id=job.job_id,
+                owner=job.owner,
                 tenant=job.tenant,
                 idempotency_key=job.idempotency_key,
                 attempt=job.epoch,

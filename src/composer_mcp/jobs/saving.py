@@ -49,7 +49,7 @@ async def change(uid: str, edit: Edit, work: Work, expected_version: str | None)
         # Two tenants who write to nobody's composition at once: only one of them gets as far as writing.
         await ownership.claim(uid, base, work)
 
-    async with work.compositions.exclusively(uid, work.job_id):
+    async with work.compositions.exclusively(uid, work.job_id, work.owner):
         updated = await writes.update_once(
             work.composer,
             uid,

@@ -46,13 +46,14 @@ class Fence(Protocol):
 class Work:
     """One attempt at one job.
 
-    ``attempt`` counts from 1; above 1 an earlier attempt may have had outside effects.
-    ``first_started_at`` is when attempt 1 began. ``inputs`` are the answers given so far to what the job
-    asked (see :class:`InputNeeded`), by the same keys. ``unowned`` says whether a composition that nobody
-    owns, such as one made by hand, may be used by whoever has its uid.
+    ``owner`` is this attempt's own. ``attempt`` counts from 1; above 1 an earlier attempt may have had
+    outside effects. ``first_started_at`` is when attempt 1 began. ``inputs`` are the answers given so far to
+    what the job asked (see :class:`InputNeeded`), by the same keys. ``unowned`` says whether a composition
+    that nobody owns, such as one made by hand, may be used by whoever has its uid.
     """
 
     job_id: UUID
+    owner: UUID
     tenant: str
     idempotency_key: str
     attempt: int

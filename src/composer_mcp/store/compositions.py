@@ -71,11 +71,12 @@ class CompositionRegistry(Protocol):
         ``updated_at`` of its last entry. At most 100 are returned.
         """
 
-    def exclusively(self, uid: str, job_id: UUID) -> AbstractAsyncContextManager[None]:
+    def exclusively(self, uid: str, job_id: UUID, owner: UUID) -> AbstractAsyncContextManager[None]:
         """Let one job at a time change a composition, in whichever process and on whichever host.
 
         Composer cannot compare and save in one step; two jobs of ours that have read the same version
-        would otherwise both find it unchanged. A job that is taken over gets in again.
+        would otherwise both find it unchanged. A job that is taken over gets in again; ``owner`` is the
+        attempt's own, and one that has lost its job neither gets in nor lets go for the next.
 
         Raises:
             composition_busy: another change is under way and did not end in time.

@@ -55,15 +55,21 @@ where tenant = $1 and updated_at < coalesce($2, 'infinity'::timestamptz)
   and not exists (select from unnest($4::text[]) word where strpos(folded, word) = 0)
 order by updated_at desc limit $5
 """
-#: Whoever holds a composition and does not run any more has let go.
+#: Whoever holds a composition and does not run any more has let go. Only a job's present attempt gets in.
 HOLD = """
-insert into composition_change as held (key, job_id) values ($1, $2)
+insert into composition_change as held (key, job_id)
+select $1, id from job where id = $2 and owner = $3 and state = 'running'
 on conflict (key) do update set job_id = excluded.job_id, began_at = clock_timestamp()
     where held.job_id = excluded.job_id
        or not exists (select from job where id = held.job_id and state = 'running')
 returning true
 """
-LET_GO = "delete from composition_change where key = $1 and job_id = $2"
+#: An attempt whose job was taken over leaves the composition to the next attempt. The job is locked, so that
+#: nobody takes it over while this is decided.
+LET_GO = """
+with ours as (select id from job where id = $2 and (owner = $3 or state <> 'running') for share)
+delete from composition_change using ours where key = $1 and job_id = ours.id
+"""
 STATE = "Nothing was changed."
 POLL_SECONDS = 0.1
 
@@ -117,11 +123,11 @@ class PostgresCompositions:
         return found
 
     @contextlib.asynccontextmanager
-    async def exclusively(self, uid: str, job_id: UUID) -> AsyncIterator[None]:
+    async def exclusively(self, uid: str, job_id: UUID, owner: UUID) -> AsyncIterator[None]:
         """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
         key = key_of(uid)
         give_up = asyncio.get_running_loop().time() + BUSY_SECONDS
-        while not await patiently(lambda: self._pool.fetchval(HOLD, key, job_id), STATE):
+        while not await patiently(lambda: self._pool.fetchval(HOLD, key, job_id, owner), STATE):
             if asyncio.get_running_loop().time() > give_up:
                 raise COMPOSITION_BUSY.error(seconds=round(BUSY_SECONDS))
             await asyncio.sleep(POLL_SECONDS)
@@ -129,11 +135,11 @@ class PostgresCompositions:
             yield
         finally:
             # Also when the job is cancelled meanwhile; if it fails, the end of the job lets go.
-            await asyncio.shield(self._let_go(key, job_id))
+            await asyncio.shield(self._let_go(key, job_id, owner))
 
-    async def _let_go(self, key: bytes, job_id: UUID) -> None:
+    async def _let_go(self, key: bytes, job_id: UUID, owner: UUID) -> None:
         with contextlib.suppress(*database.UNREACHABLE):
-            await self._pool.execute(LET_GO, key, job_id)
+            await self._pool.execute(LET_GO, key, job_id, owner)
 
     async def find(self, tenant: str, short_id: str) -> str | None:
         """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""

@@ -109,8 +109,12 @@ class SqliteCompositions:
         return None if row is None else str(row["tenant"])
 
     @contextlib.asynccontextmanager
-    async def exclusively(self, uid: str, job_id: UUID) -> AsyncIterator[None]:
-        """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
+    async def exclusively(self, uid: str, job_id: UUID, owner: UUID) -> AsyncIterator[None]:
+        """See :class:`~composer_mcp.store.compositions.CompositionRegistry`.
+
+        All attempts are of this process, and each holds the lock itself: also one that has lost its job is
+        waited for, and none can let go for another.
+        """
         lock = self._changing.setdefault(key_of(uid), asyncio.Lock())
         try:
             async with asyncio.timeout(BUSY_SECONDS):
