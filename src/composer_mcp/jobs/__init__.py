@@ -1,1 +1,1 @@
-"""The job engine: requests (what is asked), engine and worker (queue and guard), handlers (the work)."""
+"""The durable job: what may be asked (requests), engines, attempts and workers; handlers do the work."""

@@ -22,7 +22,8 @@ from composer_mcp.composition.elements import Heading
 from composer_mcp.composition.json_values import TooMuch, has_only_finite_numbers, measure, storable
 from composer_mcp.composition.lesson import Lesson
 from composer_mcp.errors import COMPOSER_CHANGED, NOTHING_TO_COPY, TEMPLATE_NOT_FOUND, ComposerError
-from composer_mcp.jobs import ownership
+from composer_mcp.jobs.handlers import ownership
+from composer_mcp.jobs.handlers.saving import change, create
 from composer_mcp.jobs.requests import (
     ApplyTemplate,
     CompositionSaved,
@@ -32,7 +33,6 @@ from composer_mcp.jobs.requests import (
     Templates,
     TemplateSummary,
 )
-from composer_mcp.jobs.saving import change, create
 from composer_mcp.jobs.work import Work
 
 LESSON = "lesson:"

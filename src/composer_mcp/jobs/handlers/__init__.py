@@ -14,7 +14,8 @@ from composer_mcp.errors import (
     VERSION_NOT_FOUND,
     ComposerError,
 )
-from composer_mcp.jobs import connection, ownership, templates
+from composer_mcp.jobs.handlers import connection, ownership, templates
+from composer_mcp.jobs.handlers.saving import change, create, saved, url
 from composer_mcp.jobs.requests import (
     AnyRequest,
     AnyResult,
@@ -35,7 +36,6 @@ from composer_mcp.jobs.requests import (
     Version,
     Versions,
 )
-from composer_mcp.jobs.saving import change, create, saved, url
 from composer_mcp.jobs.work import Work
 
 #: A preview changes nothing, so it is simply done again when its browser or its connection dies.

@@ -7,7 +7,7 @@ import uuid
 from composer_mcp.composer import facts, writes
 from composer_mcp.composer.edits import Edit
 from composer_mcp.composition.document import Document, version_of
-from composer_mcp.jobs import ownership
+from composer_mcp.jobs.handlers import ownership
 from composer_mcp.jobs.requests import CompositionSaved
 from composer_mcp.jobs.work import Work
 
