@@ -133,6 +133,14 @@ TEMPLATE_NOT_FOUND = ErrorCode(
     remedy="Use a complete `template_id` that list_templates returned.",
 )
 
+UNKNOWN_PLACEHOLDER = ErrorCode(
+    "unknown_placeholder",
+    status=422,
+    sentence="The template {template_id} has no placeholder {names}. Nothing was saved.",
+    remedy="Use names from the `placeholders` that get_template returns; a template without any takes "
+    "no `values`.",
+)
+
 NOTHING_TO_COPY = ErrorCode(
     "nothing_to_copy",
     status=422,

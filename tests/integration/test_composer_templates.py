@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ import pytest
 
 from composer_mcp.composer import facts
 from composer_mcp.composition.document import Document
+from composer_mcp.errors import ComposerError
 from composer_mcp.jobs import handlers
 from composer_mcp.jobs.requests import (
     ApplyTemplate,
@@ -172,3 +174,20 @@ async def test_documents_are_valid_after_everything(bench: Bench, standin: Stand
         copy = await save(DuplicateComposition(uid=made.uid), again(work))
         raw = (await api.read(copy.uid)).to_json()
     assert Document.from_json(raw).title == title
+
+
+async def test_a_lesson_template_is_filled_in_and_wrong_names_are_told(
+    bench: Bench, standin: Standin, title: str
+) -> None:
+    async with standin.api() as api:
+        work = bench.without_browser(api)
+        request = ApplyTemplate(template_id="lesson:review", title=title, values={"assunto 1": "Membrana"})
+        made = await save(request, work)
+        told = json.dumps((await api.read(made.uid)).to_json(), ensure_ascii=False)
+        assert "Membrana" in told and "[assunto 1]" not in told
+        assert "[assunto 2]" in told, "what was not given stays in brackets"
+        for template_id in ("lesson:review", template(standin, WIDGET)):
+            wrong = ApplyTemplate(template_id=template_id, title=title, values={"asunto": "x"})
+            with pytest.raises(ComposerError, match="no placeholder “asunto”"):
+                await handlers.run(wrong, again(work))
+    assert [each["uid"] for each in standin.compositions(title)] == [made.uid]

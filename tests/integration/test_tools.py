@@ -108,7 +108,11 @@ async def test_a_teacher_uses_every_tool(studio: Platform, mode: str) -> None:
         template = await teacher("get_template", template_id=lesson_template["template_id"])
         assert template["lesson"]["elements"]
         applied = await teacher(
-            "apply_template", template_id=lesson_template["template_id"], title="Do modelo", author="Ana"
+            "apply_template",
+            template_id=lesson_template["template_id"],
+            title="Do modelo",
+            author="Ana",
+            values={"tema da aula": "A luz"},
         )
         assert applied["title"] == "Do modelo"
         longer = await teacher("apply_template", template_id=lesson_template["template_id"], uid=uid)

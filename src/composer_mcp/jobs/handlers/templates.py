@@ -21,7 +21,13 @@ from composer_mcp.composition.document import derived_id
 from composer_mcp.composition.elements import Heading
 from composer_mcp.composition.json_values import TooMuch, has_only_finite_numbers, measure, storable
 from composer_mcp.composition.lesson import Lesson
-from composer_mcp.errors import COMPOSER_CHANGED, NOTHING_TO_COPY, TEMPLATE_NOT_FOUND, ComposerError
+from composer_mcp.errors import (
+    COMPOSER_CHANGED,
+    NOTHING_TO_COPY,
+    TEMPLATE_NOT_FOUND,
+    UNKNOWN_PLACEHOLDER,
+    ComposerError,
+)
 from composer_mcp.jobs.handlers import ownership
 from composer_mcp.jobs.handlers.saving import change, create
 from composer_mcp.jobs.requests import (
@@ -42,6 +48,8 @@ MAX_LISTED = 200
 MAX_WIDGETS = 100
 MAX_DEPTH = 100
 MAX_PARTS = 100_000
+#: Wrong names that one error tells.
+MAX_NAMED = 5
 #: Searches at a time; one per type of widget.
 SEARCHES = 4
 
@@ -95,7 +103,8 @@ async def apply(request: ApplyTemplate, work: Work) -> CompositionSaved:
     """Put a template's widgets into a composition, or make a new one of them.
 
     Raises:
-        composition_not_found, template_not_found, nothing_to_copy, invalid_lesson, and what saving raises.
+        composition_not_found, template_not_found, unknown_placeholder, nothing_to_copy, invalid_lesson, and
+            what saving raises.
     """
     if request.uid is not None:
         await ownership.check(request.uid, work)
@@ -104,13 +113,16 @@ async def apply(request: ApplyTemplate, work: Work) -> CompositionSaved:
     media = work.composer.settings.media_url
     is_element = request.template_id.startswith(ELEMENT)
     if is_element:
+        _check_values(request, [])
         template = await _element(request.template_id, work)
         widgets = template.widgets or []
         if not widgets:
             raise NOTHING_TO_COPY.error(what=f"The template {request.template_id}")
         lesson = Lesson(title=template.name, elements=[Heading(title=request.title or template.name)])
     else:
-        lesson = shipped.filled(_lesson(request.template_id, request.language), request.values)
+        chosen = _lesson(request.template_id, request.language)
+        _check_values(request, chosen.placeholders)
+        lesson = shipped.filled(chosen, request.values)
         widgets = [
             building.widget(element, derived_id(seed, number), media)
             for number, element in enumerate(lesson.elements)
@@ -131,6 +143,13 @@ def _lesson(template_id: str, language: str) -> shipped.LessonTemplate:
     if found is None:
         raise TEMPLATE_NOT_FOUND.error(template_id=template_id)
     return found
+
+
+def _check_values(request: ApplyTemplate, placeholders: list[str]) -> None:
+    unknown = sorted(request.values.keys() - set(placeholders))
+    if unknown:
+        names = ", ".join(f"“{name}”" for name in unknown[:MAX_NAMED])
+        raise UNKNOWN_PLACEHOLDER.error(template_id=request.template_id, names=names)
 
 
 def _named(lesson: Lesson, request: ApplyTemplate) -> Lesson:

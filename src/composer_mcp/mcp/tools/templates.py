@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from mcp_types import CallToolResult
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, WithJsonSchema
 
-from composer_mcp.composition.fields import Line
+from composer_mcp.composition.fields import Line, Prose
 from composer_mcp.jobs.requests import (
     ApplyTemplate,
     GetTemplate,
@@ -27,6 +27,14 @@ TemplateId = Annotated[
     Field(description="from list_templates"),
 ]
 
+#: More than any template has.
+MAX_VALUES = 200
+Values = Annotated[
+    dict[Line, Prose],
+    Field(max_length=MAX_VALUES),
+    WithJsonSchema({"type": "object", "description": "texts by names of get_template's `placeholders`"}),
+]
+
 
 async def list_templates(call: Call, language: Language = "pt_BR") -> Annotated[CallToolResult, Templates]:
     """List lesson templates and the project's element templates."""
@@ -36,7 +44,7 @@ async def list_templates(call: Call, language: Language = "pt_BR") -> Annotated[
 async def get_template(
     template_id: TemplateId, call: Call, language: Language = "pt_BR"
 ) -> Annotated[CallToolResult, Template]:
-    """Read a template; a lesson template is filled in and given to create_composition."""
+    """Read a template; fill in a lesson template with apply_template or create_composition."""
     return await done(call, GetTemplate(template_id=template_id, language=language))
 
 
@@ -47,6 +55,7 @@ async def apply_template(
     position: Position = None,
     title: Annotated[Line | None, Field(description="of the new composition")] = None,
     author: Line | None = None,
+    values: Values | None = None,
     language: Language = "pt_BR",
     expected_version: Expected = None,
     idempotency_key: Key = None,
@@ -60,6 +69,7 @@ async def apply_template(
         expected_version=expected_version,
         title=title,
         author=author,
+        values=values or {},
     )
     return await done(call, request, idempotency_key)
 
