@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 import uuid
 from datetime import timedelta
 
@@ -11,11 +13,14 @@ import pytest
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
 from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.models import Job
+from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from composer_mcp.errors import ComposerError
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.postgres_engine import ENQUEUE, PostgresJobEngine
-from composer_mcp.jobs.thrifty_queue import starting
+from composer_mcp.jobs.postgres_table import PostgresJobTable
+from composer_mcp.jobs.thrifty_queue import AttentiveDriver, ThriftyQueries, starting
 
 from .support.installation import Platform
 from .support.processes import Process
@@ -169,3 +174,64 @@ async def test_a_late_sign_of_life_does_not_start_a_job_anew_where_it_is_at_work
         record = await engine.wait(job_id, no_progress)
     assert record.state is JobState.SUCCEEDED
     assert platform.sql("select epoch from job") == "1"
+
+
+async def test_a_worker_that_wakes_up_leaves_the_job_to_be_taken_over_from_its_heir(
+    platform: Platform,
+) -> None:
+    frozen = platform.start_tame_worker()
+    uid = platform.hold("frozen")
+    async with engine_of(platform) as engine:
+        job_id = await submit(engine, uid)
+        await in_thread(frozen.wait_for, "tame.begun")
+        frozen.signal(signal.SIGSTOP)
+        heir = await in_thread(platform.start_tame_worker)
+        await in_thread(heir.wait_for, "tame.begun")
+        third = await in_thread(platform.start_tame_worker)
+        frozen.signal(signal.SIGCONT)
+        await in_thread(frozen.wait_for, '"outcome": "lost"')
+        # What is over is taken out of the queue a moment later.
+        await anyio.sleep(0.5)
+        frozen.signal(signal.SIGTERM)
+        heir.kill()
+        killed = time.monotonic()
+        with anyio.fail_after(10):
+            await in_thread(third.wait_for, "tame.begun")
+        # The reads of those who are gone count as well.
+        platform.release("frozen", jobs=3)
+        record = await engine.wait(job_id, no_progress)
+    finished = time.monotonic() - killed
+    assert record.result is not None and record.result["document"]["attempt"] == 3
+    assert finished <= 5, f"finished after {finished:.1f} s"
+    assert platform.sql("select count(*) from pgqueuer") == "0"
+
+
+async def test_only_who_holds_an_entry_gives_it_back_or_takes_it_out(platform: Platform) -> None:
+    async with pool_of(platform) as pool, engine_of(platform) as engine:
+        await submit(engine, "sit-0001")
+        frozen, heir, last = [
+            ThriftyQueries(AttentiveDriver(pool), PostgresJobTable(pool, pool, 60)) for _ in range(3)
+        ]
+        first = await fetch(frozen)
+        platform.sql("update pgqueuer set heartbeat = now() - interval '1 hour'")
+        second = await fetch(heir)
+        assert first.id == second.id
+        held = platform.sql("select status, queue_manager_id, attempts from pgqueuer")
+        await frozen.retry_job(first, timedelta(0), None)
+        await frozen.log_jobs([(first, "successful", None)])
+        assert platform.sql("select status, queue_manager_id, attempts from pgqueuer") == held
+        await heir.retry_job(second, timedelta(0), None)
+        assert platform.sql("select status, queue_manager_id, attempts from pgqueuer") == "queued||1"
+        third = await fetch(last)
+        await last.log_jobs([(third, "successful", None)])
+        assert platform.sql("select count(*) from pgqueuer") == "0"
+        said = platform.sql("select status from pgqueuer_log order by id").split()
+        assert said == ["queued", "picked", "picked", "queued", "picked", "successful"]
+
+
+async def fetch(queries: ThriftyQueries) -> Job:
+    """Fetch the one job as a worker of its own."""
+    kind = EntrypointExecutionParameter(concurrency_limit=0)
+    timeout = timedelta(seconds=3)
+    (job,) = await queries.dequeue(5, {"get_composition": kind}, uuid.uuid4(), None, timeout)
+    return job

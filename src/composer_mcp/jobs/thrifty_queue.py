@@ -57,6 +57,26 @@ STARTING = """
 select claimed.*, {started} from claimed left join started using (id)
 order by claimed.priority desc, claimed.id
 """
+#: As PgQueuer has them (it keeps no failed entry here), except that it takes every entry for its own: a
+#: worker that was frozen and wakes up would take away the entry of the worker that has taken over, and if
+#: that one dies, nobody would find the job.
+REMOVE = """
+with removed as (
+    delete from pgqueuer
+    using unnest($1::bigint[], $2::uuid[], $3::text[], $4::jsonb[]) as ended(id, holder, status, traceback)
+    where pgqueuer.id = ended.id and queue_manager_id = ended.holder
+    returning pgqueuer.id, ended.status, entrypoint, priority, ended.traceback
+) insert into pgqueuer_log (job_id, status, entrypoint, priority, traceback)
+select id, status::pgqueuer_status, entrypoint, priority, traceback from removed
+"""
+GIVE_BACK = """
+with given as (
+    update pgqueuer set status = 'queued', execute_after = now() + $3::interval, attempts = attempts + 1,
+                        updated = now(), queue_manager_id = null
+    where id = $1 and queue_manager_id = $2 returning id, entrypoint, priority
+) insert into pgqueuer_log (job_id, status, entrypoint, priority, traceback)
+select id, 'queued', entrypoint, priority, $4::jsonb from given
+"""
 _STATEMENTS: dict[str, str] = {}
 
 
@@ -147,16 +167,23 @@ class ThriftyQueries(Queries):
         return job
 
     async def log_jobs(self, job_status: list[Ended]) -> None:
-        """Take ended jobs out of the queue, as far as they are still in it."""
+        """Take ended jobs out of the queue, as far as they are still in it and nobody has taken over."""
         left = [ended for ended in job_status if not self._table.forget_ended(_entry(ended[0]))]
         if left:
-            await super().log_jobs(left)
+            jobs, states, traces = zip(*left, strict=True)
+            await self.driver.execute(
+                REMOVE,
+                [job.id for job in jobs],
+                [job.queue_manager_id for job in jobs],
+                list(states),
+                [_json(trace) for trace in traces],
+            )
         for job, _, _ in job_status:
             self._release(_entry(job))
 
     async def retry_job(self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
-        """Give a job back to the queue."""
-        await super().retry_job(job, delay, traceback_record)
+        """Give a job back to the queue, unless another worker has taken it over."""
+        await self.driver.execute(GIVE_BACK, job.id, job.queue_manager_id, delay, _json(traceback_record))
         self._release(_entry(job))
 
     async def eligible_queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
@@ -196,6 +223,10 @@ def starting(sql: str, parameter: int) -> str:
         started=", ".join(f"started.{name} as started_{name}" for name in STARTED),
     )
     return _STATEMENTS[sql]
+
+
+def _json(trace: TracebackRecord | None) -> str | None:
+    return None if trace is None else trace.model_dump_json()
 
 
 def _entry(job: Job) -> str:
