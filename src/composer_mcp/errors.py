@@ -156,6 +156,15 @@ VERSION_CONFLICT = ErrorCode(
     remedy="Read it again with get_composition, repeat your change on what you read, pass the new version.",
 )
 
+VERSION_NEEDED = ErrorCode(
+    "version_needed",
+    status=428,
+    sentence="This change takes the place of something that is there ({what}), so it must say what it was "
+    "made for. Nothing was changed.",
+    remedy="Read the composition with get_composition and pass its `version` as `expected_version`. "
+    "Only a change that just adds widgets may go without.",
+)
+
 # --- the browser -----------------------------------------------------------------------------------
 
 BROWSER_UNAVAILABLE = ErrorCode(

@@ -98,7 +98,7 @@ async def test_another_schools_composition_does_not_exist_for_any_tool(
     async with studio.client(studio.issuer.token(tenant="school-b")) as other:
         for tool, more in {
             "get_composition": {},
-            "update_composition": {"change": {"title": "Meu"}},
+            "update_composition": {"change": {"title": "Meu"}, "expected_version": "read-before"},
             "duplicate_composition": {},
             "preview_composition": {},
             "list_versions": {},

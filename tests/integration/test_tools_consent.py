@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +45,8 @@ async def make(client: Client, **changes: Any) -> dict[str, Any]:
 
 def removal(composition: dict[str, Any]) -> dict[str, Any]:
     step = {"action": "remove", "widget_id": composition["widgets"][-1]["id"]}
-    return {"uid": composition["uid"], "change": {"widgets": [step]}}
+    version = composition["version"]
+    return {"uid": composition["uid"], "change": {"widgets": [step]}, "expected_version": version}
 
 
 async def widgets(client: Client, composition: dict[str, Any]) -> int:
@@ -130,8 +132,47 @@ async def test_what_takes_nothing_away_asks_nobody(studio: Platform) -> None:
                 {"action": "move", "widget_id": composition["widgets"][1]["id"], "position": 2},
             ],
         }
-        done = await client.call_tool("update_composition", {"uid": composition["uid"], "change": change})
+        arguments = {"uid": composition["uid"], "change": change, "expected_version": composition["version"]}
+        done = await client.call_tool("update_composition", arguments)
         assert not done.is_error and not person.asked
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"title": "Meu"}, "title"),
+        ({"description": ""}, "description"),
+        ({"author": "Ana"}, "author"),
+        ({"tags": []}, "tags"),
+        ({"widgets": [{"action": "remove", "widget_id": "ID"}]}, "remove"),
+        ({"widgets": [{"action": "move", "widget_id": "ID", "position": 0}]}, "move"),
+        ({"widgets": [{"action": "order", "widget_ids": ["ID"]}]}, "order"),
+        (
+            {"widgets": [{"action": "replace", "widget_id": "ID", "element": {"type": "text", "text": "x"}}]},
+            "replace",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_nobodys_edit_is_overwritten_unseen(studio: Platform, change: Any, what: str) -> None:
+    person = Person(agree=True)
+    async with studio.client(mode=MODERN, elicitation_callback=person) as client:
+        mine = await make(client)
+        change = json.loads(json.dumps(change).replace('"ID"', json.dumps(mine["widgets"][-1]["id"])))
+        arguments = {"uid": mine["uid"], "change": change}
+        refused = await client.call_tool("update_composition", arguments)
+        assert error_of(refused)["code"] == "version_needed" and not person.asked
+        assert f"({what})" in text_of(refused) and "expected_version" in text_of(refused)
+        more = {"widgets": [{"action": "add", "element": {"type": "text", "text": "Mais."}}]}
+        added = await client.call_tool("update_composition", {"uid": mine["uid"], "change": more})
+        assert not added.is_error, text_of(added)
+        stale = await client.call_tool(
+            "update_composition", arguments | {"expected_version": mine["version"]}
+        )
+        assert error_of(stale)["code"] == "version_conflict"
+        now = added.structured_content["version"]
+        done = await client.call_tool("update_composition", arguments | {"expected_version": now})
+        assert not done.is_error, text_of(done)
 
 
 @asynccontextmanager

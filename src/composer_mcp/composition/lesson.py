@@ -120,6 +120,15 @@ class CompositionChange(Strict):
     tags: Tags | None = Field(default=None, max_length=20, description="replaces all tags")
     widgets: list[WidgetChange] = Field(default_factory=list, max_length=MAX_ELEMENTS)
 
+    @property
+    def overwrites(self) -> list[str]:
+        """What the change replaces, in its own words; somebody may have edited that since it was read."""
+        texts = [
+            name for name in ("title", "description", "author", "tags") if getattr(self, name) is not None
+        ]
+        steps = {step.action for step in self.widgets} - {"add"}
+        return [*texts, *sorted(steps)]
+
     @model_validator(mode="after")
     def _changes_something(self) -> CompositionChange:
         if not self.widgets and all(

@@ -13,6 +13,7 @@ from composer_mcp.composition.fields import Line
 from composer_mcp.composition.json_values import in_utc
 from composer_mcp.composition.lesson import CompositionChange, RemoveWidget, ReplaceWidget
 from composer_mcp.composition.problems import check_change, check_lesson
+from composer_mcp.errors import VERSION_NEEDED
 from composer_mcp.jobs.requests import (
     CreateComposition,
     Detail,
@@ -96,8 +97,12 @@ async def get_composition(
     return await done(call, GetComposition(uid=uid, detail=detail))
 
 
-async def _checked(change: dict[str, Any]) -> CompositionChange:
-    return check_change(change)
+async def _checked(change: dict[str, Any], expected_version: Expected) -> CompositionChange:
+    """Refuse what cannot be done before anybody is asked about it."""
+    checked = check_change(change)
+    if expected_version is None and checked.overwrites:
+        raise VERSION_NEEDED.error(what=", ".join(checked.overwrites))
+    return checked
 
 
 async def _agreed(
@@ -125,7 +130,10 @@ async def update_composition(
     confirm: Confirm = False,
     idempotency_key: Key = None,
 ) -> Annotated[CallToolResult, SavedView]:
-    """Change title, description, author, tags or single widgets; the rest stays as it is."""
+    """Change title, description, author, tags or single widgets; the rest stays as it is.
+
+    Needs expected_version, unless it only adds widgets.
+    """
     consent.require(answer)
     request = UpdateComposition(uid=uid, change=checked, expected_version=expected_version)
     return await done(call, request, idempotency_key)
