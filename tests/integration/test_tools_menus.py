@@ -194,3 +194,11 @@ async def test_what_a_database_refuses_is_no_failure_of_the_server(studio: Platf
             assert error_of(found)["details"]["problems"][0]["path"] == "before"
         for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59", "2026-01-01T00:00:00-03:00"):
             assert not (await client.call_tool("search_compositions", {"before": moment})).is_error
+
+
+@pytest.mark.parametrize("mode", ["auto", LEGACY])
+async def test_no_news_is_promised_that_never_comes(studio: Platform, mode: str) -> None:
+    async with studio.client(mode=mode) as client:
+        can = client.server_capabilities
+        assert not can.tools.list_changed and not can.prompts.list_changed
+        assert bool(can.resources.list_changed) is bool(can.resources.subscribe) is (mode == "auto")

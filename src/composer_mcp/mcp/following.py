@@ -37,9 +37,9 @@ def tasks(durable: Iterable[str]) -> Tasks:
     return Tasks(_backing, dict.fromkeys(durable, TaskSupport.OPTIONAL))
 
 
-def listener(extension: Tasks, bus: SubscriptionBus) -> Listener:
-    """Return the handler of ``subscriptions/listen``."""
-    return Listener(extension, _audience, bus)
+def listener(extension: Tasks, bus: SubscriptionBus, changing: Collection[str]) -> Listener:
+    """Return the handler of ``subscriptions/listen``; ``changing`` is as in :class:`Listener`."""
+    return Listener(extension, _audience, bus, changing=changing)
 
 
 def _backing(context: Context) -> Backing:

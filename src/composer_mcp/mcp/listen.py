@@ -152,7 +152,8 @@ async def _feed(feed: Callable[[], Awaitable[None]], mailbox: Mailbox) -> None:
 class Listener:
     """The handler of ``subscriptions/listen``; one call is one stream.
 
-    ``bus`` carries what this process says to everybody.
+    ``bus`` carries what this process says to everybody; ``changing`` says which of the lists of ``tools`` and
+    ``prompts`` it tells of. What nobody will ever tell of is not granted.
     """
 
     def __init__(
@@ -161,11 +162,14 @@ class Listener:
         audience: Callable[[Context], Audience],
         bus: SubscriptionBus,
         limits: Limits | None = None,
+        *,
+        changing: Collection[str] = (),
     ) -> None:
         self._tasks = tasks
         self._audience = audience
         self._bus = bus
         self._limits = limits or Limits()
+        self._changing = changing
         self._streams: Counter[str] = Counter()
 
     @property
@@ -228,8 +232,8 @@ class Listener:
         jobs = await self._tasks.known(context, task_ids) if task_ids else []
         # Only what was asked for and is granted is named; false and empty are left out.
         honored = {
-            "toolsListChanged": wanted.tools_list_changed,
-            "promptsListChanged": wanted.prompts_list_changed,
+            "toolsListChanged": wanted.tools_list_changed and "tools" in self._changing,
+            "promptsListChanged": wanted.prompts_list_changed and "prompts" in self._changing,
             "resourcesListChanged": wanted.resources_list_changed,
             "resourceSubscriptions": uris,
             "taskIds": [str(job) for job in jobs],

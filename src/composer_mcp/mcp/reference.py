@@ -189,7 +189,11 @@ def _resources() -> Iterator[str]:
     yield "# Resources"
     yield (
         "`resources/list` shows the caller's own compositions, last changed first, page by page. What is "
-        "another tenant's is answered as what does not exist. Changes are announced to whoever listens."
+        "another tenant's is answered as what does not exist. Changes are announced to whoever listens with "
+        "`subscriptions/listen` (`resourcesListChanged`, `resourceSubscriptions`), which the protocol has "
+        "since 2026-07-28; clients of 2025-11-25 are told of none (`listChanged` is false, there is no "
+        "`resources/subscribe`) and read again. The lists of tools and prompts change with a release only, "
+        "so nobody is promised to hear of that."
     )
     yield ""
     yield "| address | content | scope |"

@@ -20,14 +20,17 @@ from mcp_types import (
     INVALID_PARAMS,
     CallToolResult,
     CompleteRequestParams,
+    DiscoverResult,
     GetPromptResult,
     InputRequiredResult,
     ListResourcesResult,
     PaginatedRequestParams,
     Prompt,
+    RequestParams,
     SubscriptionsListenRequestParams,
     Tool,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import AnyUrl, ValidationError
 
 import composer_mcp
@@ -70,6 +73,9 @@ class ComposerServer(MCPServer[Services]):
         self._ours = {tool.name: tool for tool in tools.ALL}
         #: Says which tools become tasks; whoever extends the server adds to it.
         self.tasks = following.tasks(tools.DURABLE)
+        #: Which of the lists of ``tools`` and ``prompts`` change while the server runs. Ours change with a
+        #: release, so nobody is promised to hear of it; whoever extends the server may add to this.
+        self.changing: set[str] = set()
         bus = InMemorySubscriptionBus()
         super().__init__(
             name=NAME,
@@ -89,12 +95,29 @@ class ComposerServer(MCPServer[Services]):
         # The SDK's decorators for these two are not given the context of the request.
         serve = self._lowlevel_server.add_request_handler
         serve("completion/complete", CompleteRequestParams, completions.answer)
-        serve("subscriptions/listen", SubscriptionsListenRequestParams, following.listener(self.tasks, bus))
+        listen = following.listener(self.tasks, bus, self.changing)
+        serve("subscriptions/listen", SubscriptionsListenRequestParams, listen)
+        serve("server/discover", RequestParams, self._discover)
 
     async def serve_streams(self, incoming: Any, outgoing: Any) -> None:
         """Answer one client over a pair of the SDK's streams, until the incoming one ends."""
         options = self._lowlevel_server.create_initialization_options()
         await self._lowlevel_server.run(incoming, outgoing, options)
+
+    async def _discover(
+        self, ctx: ServerRequestContext[Services], _params: RequestParams | None
+    ) -> DiscoverResult:
+        """Say what the server can do; the SDK would promise to tell of every list that changes."""
+        capabilities = self._lowlevel_server.get_capabilities(protocol_version=ctx.protocol_version)
+        if capabilities.tools is not None:
+            capabilities.tools.list_changed = "tools" in self.changing
+        if capabilities.prompts is not None:
+            capabilities.prompts.list_changed = "prompts" in self.changing
+        return DiscoverResult(
+            supported_versions=list(MODERN_PROTOCOL_VERSIONS),
+            capabilities=capabilities,
+            instructions=self._lowlevel_server.instructions,
+        )
 
     async def list_tools(self) -> list[Tool]:
         """Return the tools that the caller may use."""

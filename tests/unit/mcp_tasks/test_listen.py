@@ -34,8 +34,9 @@ class House:
         self.changed: asyncio.Queue[list[str] | Exception] = asyncio.Queue()
         self.seconds = 60.0
         self.rendered = 0
+        self.changing = {"tools", "prompts"}
         tasks = Tasks(lambda _context: Backing(self.engine, MINE, self._render))
-        self.listener = Listener(tasks, self._audience, self.bus, Limits(**limits))
+        self.listener = Listener(tasks, self._audience, self.bus, Limits(**limits), changing=self.changing)
 
     async def _render(self, record: JobRecord) -> CallToolResult:
         self.rendered += 1
@@ -196,6 +197,14 @@ async def test_what_the_server_says_to_all_is_heard_by_who_wants_it() -> None:
     await stream.end()
     await deaf.end()
     assert deaf._heard.empty()
+
+
+async def test_what_never_changes_is_not_promised() -> None:
+    house = House()
+    house.changing.clear()
+    stream = house.listen(toolsListChanged=True, promptsListChanged=True)
+    assert await stream.acknowledged() == {}
+    await stream.end()
 
 
 async def test_a_slow_reader_misses_steps_never_the_newest() -> None:
