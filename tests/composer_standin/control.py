@@ -5,6 +5,8 @@ It is not part of the original and is never reachable over the network.
 
 from __future__ import annotations
 
+import json
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -42,12 +44,12 @@ def control(store: Store, faults: Faults) -> Starlette:
         return JSONResponse(faults.report())
 
     async def compositions(_: Request) -> Response:
-        return JSONResponse(
-            [
-                {"uid": found.uid, "title": found.title, "versions": len(found.versions)}
-                for found in store.compositions.values()
-            ]
-        )
+        kept = [
+            {"uid": found.uid, "title": found.title, "versions": len(found.versions)}
+            for found in store.compositions.values()
+        ]
+        # A title may hold half a character, which UTF-8 cannot carry.
+        return Response(json.dumps(kept), media_type="application/json")
 
     async def keep(request: Request) -> Response:
         stored = store.create(**await request.json())
