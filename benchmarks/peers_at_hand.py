@@ -38,7 +38,18 @@ def python_of(name: str, say: Callable[[str], None]) -> Path:
     try:
         for command in (
             [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(python), "-r", str(lock)],
+            [
+                uv,
+                "pip",
+                "install",
+                "--system-certs",
+                "--quiet",
+                "--require-hashes",
+                "--python",
+                str(python),
+                "-r",
+                str(lock),
+            ],
         ):
             subprocess.run(command, check=True, timeout=INSTALL_SECONDS, capture_output=True, text=True)
     except (OSError, subprocess.SubprocessError) as error:

@@ -84,8 +84,8 @@ def _libraries() -> Path:
     if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
         run(["rm", "-rf", target])
         run(
-            [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--target", target,
-             "--python-version", PYTHON_VERSION, "--only-binary", ":all:", "--constraints", lock, *LIBRARIES],
+            [Path(sys.executable).parent / "uv", "pip", "install", "--system-certs", "--quiet",
+             "--target", target, "--python-version", PYTHON_VERSION, "--only-binary", ":all:", "--constraints", lock, *LIBRARIES],
             timeout=300,
         )  # fmt: skip
         stamp.touch()

@@ -27,6 +27,7 @@ def command(name: str, *, upgrade: bool) -> list[str]:
         "uv",
         "pip",
         "compile",
+        "--system-certs",
         "--universal",
         "--python-version",
         OLDEST_PYTHON,
