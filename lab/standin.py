@@ -85,7 +85,8 @@ def _libraries() -> Path:
         run(["rm", "-rf", target])
         run(
             [Path(sys.executable).parent / "uv", "pip", "install", "--system-certs", "--quiet",
-             "--target", target, "--python-version", PYTHON_VERSION, "--only-binary", ":all:", "--constraints", lock, *LIBRARIES],
+             "--target", target, "--python-version", PYTHON_VERSION,
+             "--only-binary", ":all:", "--constraints", lock, *LIBRARIES],
             timeout=300,
         )  # fmt: skip
         stamp.touch()
