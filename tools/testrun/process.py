@@ -15,6 +15,7 @@ from tools.testrun.report import Console
 
 HEARTBEAT_SECONDS = 15.0
 ENDINGS = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
+STRAGGLER_SECONDS = 5.0
 TAIL_BYTES = 4096
 LINE_SHOWN = 140
 
@@ -100,4 +101,11 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await process.wait()
-                return
+                break
+    # What it started may need a moment longer, or was not yet ready to hear the signal.
+    give_up = time.monotonic() + STRAGGLER_SECONDS
+    with suppress(ProcessLookupError):
+        while time.monotonic() < give_up:
+            os.killpg(process.pid, 0)
+            await asyncio.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)

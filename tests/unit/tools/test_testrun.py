@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,19 @@ def test_the_output_of_a_program_goes_to_the_log_and_its_failure_to_the_console(
     assert "the valve is shut" in context.console._stream.getvalue()
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_a_program_that_never_ends_is_stopped_with_what_it_started(context: Context, tmp_path: Path):
     child = tmp_path / "child.pid"
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.pause()"
     script = (
         "import pathlib, signal, subprocess, sys;"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']);"
+        f"child = subprocess.Popen([sys.executable, '-c', {deaf!r}]);"
         f"pathlib.Path({str(child)!r}).write_text(str(child.pid)); signal.pause()"
     )
     item = asyncio.run(
@@ -87,8 +96,10 @@ def test_a_program_that_never_ends_is_stopped_with_what_it_started(context: Cont
         )
     )
     assert item.detail == "stopped at its limit of 2 s"
-    state = Path(f"/proc/{child.read_text()}/stat")
-    assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    deadline = time.monotonic() + 5
+    while is_alive(int(child.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(int(child.read_text()))
 
 
 def test_a_missing_program_is_reported_with_the_remedy(context: Context, tmp_path: Path):
