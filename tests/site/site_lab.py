@@ -197,7 +197,7 @@ class Site:
         assert job, "no job is running"
         for host in (self.host("app1"), self.host("app2")):
             lines = host.ask(f"journalctl --output=json -u 'composer-worker@*' -g {job} || :").splitlines()
-            units = {json.loads(line)["_SYSTEMD_UNIT"] for line in lines if "job.finished" in line}
+            units = {json.loads(line)["_SYSTEMD_UNIT"] for line in lines if "job.started" in line}
             for unit in units:
                 host.ask(f"systemctl kill --signal=KILL --kill-whom=main {unit}")
                 return f"{host.name} {unit}"

@@ -106,7 +106,7 @@ class Attempts:
         structlog.contextvars.bind_contextvars(
             correlation_id=job.correlation_id, tenant=job.tenant, attempt=job.epoch
         )
-        log.debug("job.started")
+        log.info("job.started")
         began = time.monotonic()
         metrics.job_started(job.kind, (job.started_at - job.created_at).total_seconds())
         outcome = "cancelled"
