@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from composer_mcp.store import database
+from composer_mcp.store.compositions import short_id
 from composer_mcp.store.postgres_compositions import PostgresCompositions
 
 from .support.installation import Platform
@@ -259,34 +260,35 @@ async def test_who_cannot_follow_a_task_waits_for_the_result(
 async def test_a_new_composition_is_announced_to_its_tenant_by_every_process(platform: Platform) -> None:
     platform.start_web()
     first, second = "composer://compositions/first", "composer://compositions/second"
+    short = f"composer://compositions/{short_id('first')}"
     async with (
         pool_of(platform) as pool,
         client(platform) as school,
         client(platform, tenant="another") as other,
-        school.listen(resourcesListChanged=True, resourceSubscriptions=[first]) as heard,
+        school.listen(resourcesListChanged=True, resourceSubscriptions=[first, short]) as heard,
         other.listen(resourcesListChanged=True) as not_heard,
     ):
-        assert (await next_of(heard))["params"]["notifications"]["resourceSubscriptions"] == [first]
+        assert (await next_of(heard))["params"]["notifications"]["resourceSubscriptions"] == [first, short]
         await next_of(not_heard)
         registry = PostgresCompositions(pool)
         await anyio.sleep(0.5)
         for tenant, uid in (("school", "second"), ("school", "first"), ("another", "third")):
             await registry.record(tenant, uid, title=uid, description="", author="", tags=[], version="1")
         updated = []
-        while not updated:
+        while len(updated) < 2:
             message = await next_of(heard)
             if message["method"] == "notifications/resources/updated":
                 updated.append(message["params"]["uri"])
             else:
                 assert message["method"] == "notifications/resources/list_changed"
-        assert updated == [first] and second not in updated
+        assert sorted(updated) == sorted([first, short]) and second not in updated
         # Only its widgets differ.
         await registry.record(
             "school", "first", title="first", description="", author="", tags=[], version="2"
         )
         while (message := await next_of(heard))["method"] != "notifications/resources/updated":
             assert message["method"] == "notifications/resources/list_changed"
-        assert message["params"]["uri"] == first
+        assert message["params"]["uri"] in (first, short)
         assert (await next_of(not_heard))["method"] == "notifications/resources/list_changed"
 
 

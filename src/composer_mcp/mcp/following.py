@@ -18,6 +18,7 @@ from composer_mcp.mcp.resources import COMPOSITIONS
 from composer_mcp.mcp.results import sendable, tool_result
 from composer_mcp.mcp.tasks import Backing, Tasks, TaskSupport
 from composer_mcp.security import caller
+from composer_mcp.store.compositions import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,7 +83,9 @@ async def _changes(registry: CompositionRegistry, tenant: str) -> AsyncIterator[
             await coming
             coming = asyncio.ensure_future(anext(changes))
             now = await _moments(registry, tenant)
-            yield [COMPOSITIONS + uid for uid, moment in now.items() if known.get(uid) != moment]
+            changed = [uid for uid, moment in now.items() if known.get(uid) != moment]
+            # A client knows a composition by one of the two, and follows it under that name.
+            yield [COMPOSITIONS + name for uid in changed for name in (uid, short_id(uid))]
             known = now
     finally:
         coming.cancel()

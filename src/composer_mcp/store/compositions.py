@@ -6,6 +6,7 @@ went through this server. ``postgres_compositions`` and ``sqlite_compositions`` 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
@@ -104,6 +105,38 @@ def fold(text: str) -> str:
 def key_of(uid: str) -> bytes:
     """Return the key of a composition: a uid is about 505 characters, too long to be one."""
     return hashlib.sha256(uid.encode()).digest()
+
+
+class Changes:
+    """Who of this process waits for changes of a tenant's compositions; told by either register."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    async def of(self, tenant: str) -> AsyncIterator[None]:
+        """Yield whenever something of the tenant's changed; changes that come together count as one."""
+        changed = asyncio.Event()
+        self._waiting.setdefault(tenant, set()).add(changed)
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                yield None
+        finally:
+            waiting = self._waiting[tenant]
+            waiting.discard(changed)
+            if not waiting:
+                del self._waiting[tenant]
+
+    def tell(self, tenant: str) -> None:
+        """Wake all who wait for this tenant's."""
+        for changed in self._waiting.get(tenant, ()):
+            changed.set()
+
+    def tell_all(self) -> None:
+        """Wake everybody: what was announced while nobody could listen is lost, so all look again."""
+        for tenant in self._waiting:
+            self.tell(tenant)
 
 
 def short_id(uid: str) -> str:

@@ -15,6 +15,7 @@ from composer_mcp.store import database
 from composer_mcp.store.compositions import (
     BUSY_SECONDS,
     SEARCH_LIMIT,
+    Changes,
     CompositionEntry,
     fold,
     folded_tags,
@@ -82,12 +83,12 @@ class PostgresCompositions:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._changes = Changes()
 
     @property
     def ear(self) -> Ear:
         """What the process must listen to."""
-        return Ear(CHANNEL, self._wake, self._wake_all)
+        return Ear(CHANNEL, self._changes.tell, self._changes.tell_all)
 
     async def record(
         self,
@@ -164,26 +165,6 @@ class PostgresCompositions:
         )
         return [CompositionEntry(**{**row, "tags": tuple(row["tags"])}) for row in rows]
 
-    async def changes(self, tenant: str) -> AsyncIterator[None]:
+    def changes(self, tenant: str) -> AsyncIterator[None]:
         """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
-        changed = asyncio.Event()
-        self._waiting.setdefault(tenant, set()).add(changed)
-        try:
-            while True:
-                await changed.wait()
-                changed.clear()
-                yield None
-        finally:
-            waiting = self._waiting[tenant]
-            waiting.discard(changed)
-            if not waiting:
-                del self._waiting[tenant]
-
-    def _wake(self, tenant: str) -> None:
-        for changed in self._waiting.get(tenant, ()):
-            changed.set()
-
-    def _wake_all(self) -> None:
-        """Whatever was announced while the connection was away is lost, so everybody looks again."""
-        for tenant in self._waiting:
-            self._wake(tenant)
+        return self._changes.of(tenant)

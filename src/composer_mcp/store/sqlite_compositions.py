@@ -16,6 +16,7 @@ from composer_mcp.errors import COMPOSITION_BUSY
 from composer_mcp.store.compositions import (
     BUSY_SECONDS,
     SEARCH_LIMIT,
+    Changes,
     CompositionEntry,
     fold,
     folded_tags,
@@ -59,7 +60,7 @@ class SqliteCompositions:
 
     def __init__(self, database: Sqlite) -> None:
         self._database = database
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._changes = Changes()
         # Forgotten as soon as nobody holds or awaits it.
         self._changing: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
@@ -98,8 +99,7 @@ class SqliteCompositions:
             return written and (before is None or dict(before) != shown)
 
         if await self._database.run(write, STATE):
-            for changed in self._waiting.get(tenant, ()):
-                changed.set()
+            self._changes.tell(tenant)
 
     async def owner(self, uid: str) -> str | None:
         """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
@@ -154,20 +154,9 @@ class SqliteCompositions:
         )
         return [_entry(row) for row in rows]
 
-    async def changes(self, tenant: str) -> AsyncIterator[None]:
+    def changes(self, tenant: str) -> AsyncIterator[None]:
         """See :class:`~composer_mcp.store.compositions.CompositionRegistry`."""
-        changed = asyncio.Event()
-        self._waiting.setdefault(tenant, set()).add(changed)
-        try:
-            while True:
-                await changed.wait()
-                changed.clear()
-                yield None
-        finally:
-            waiting = self._waiting[tenant]
-            waiting.discard(changed)
-            if not waiting:
-                del self._waiting[tenant]
+        return self._changes.of(tenant)
 
 
 def _entry(row: sqlite3.Row) -> CompositionEntry:
