@@ -103,7 +103,7 @@ class Web(BaseApplication):
 
 
 def _spare_the_collector(_worker: object) -> None:
-    """Take what was built once, and lives as long as the process, out of the sight of the garbage collector."""
+    """Take what was built once, and lives as long as the process, out of the collector's sight."""
     gc.collect()
     gc.freeze()
 

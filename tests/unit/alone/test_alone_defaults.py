@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("composer_mcp.settings.DEFAULT_CONFIG", tmp_path / "etc/config.toml")
+    monkeypatch.setattr("composer_mcp.settings.model.DEFAULT_CONFIG", tmp_path / "etc/config.toml")
     return tmp_path
 
 
@@ -76,7 +76,7 @@ def test_the_users_configuration_is_found_and_the_hosts_has_precedence(
     own.parent.mkdir(parents=True)
     own.write_text(COMPOSER)
     assert find_config() == own
-    monkeypatch.setattr("composer_mcp.settings.DEFAULT_CONFIG", written(home, COMPOSER))
+    monkeypatch.setattr("composer_mcp.settings.model.DEFAULT_CONFIG", written(home, COMPOSER))
     assert find_config() == home / "config.toml"
 
 

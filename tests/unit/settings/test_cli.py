@@ -130,7 +130,7 @@ def test_without_any_configuration_a_server_does_not_start(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr("composer_mcp.settings.DEFAULT_CONFIG", tmp_path / "none.toml")
+    monkeypatch.setattr("composer_mcp.settings.model.DEFAULT_CONFIG", tmp_path / "none.toml")
     for command in ("serve", "worker", "stdio"):
         refused = CliRunner().invoke(cli.cli, [command])
         assert isinstance(refused.exception, ConfigurationError)

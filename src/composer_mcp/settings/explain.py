@@ -8,6 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message tells the operator what to mend."""
+
+
 def explain(heading: str, error: ValidationError, model: type[BaseModel]) -> str:
     """Return the heading, a line for each problem, and what to do."""
     lines = [heading]

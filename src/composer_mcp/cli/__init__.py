@@ -1,0 +1,46 @@
+"""The command line. Each command reads the configuration, says what is wrong with it, and hands over.
+
+Exit codes: 0 done, 1 failed (a check, a migration, a service), 2 wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from composer_mcp.cli import installing, serving
+from composer_mcp.errors import ComposerError
+from composer_mcp.observability import logs
+from composer_mcp.settings import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+cli = typer.Typer(
+    name="composer-mcp",
+    help=__doc__.replace(
+        "The command line. Each command reads", "Create and edit compositions over MCP. Each command reads"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (serving, installing):
+    cli.add_typer(group.commands)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run: Callable[[], None] = cli
+    try:
+        run()
+    except ConfigurationError as error:
+        typer.echo(f"composer-mcp: {logs.redact(str(error))}", err=True)
+        sys.exit(2)
+    except ComposerError as error:
+        typer.echo(f"composer-mcp: {logs.redact(f'{error.sentence} {error.remedy}')}", err=True)
+        sys.exit(1)

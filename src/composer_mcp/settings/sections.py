@@ -1,0 +1,149 @@
+"""The sections of the configuration that belong to no part alone: names, types, defaults, reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from composer_mcp.alone.defaults import LOCAL_ISSUER, is_local
+
+ASYMMETRIC = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "EdDSA"]
+
+
+class Section(BaseModel):
+    """Base of all sections: a misspelt key is an error, never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WebSettings(Section):
+    """The HTTP side."""
+
+    slot: Literal["blue", "green"] = "blue"
+    drain_file: Path | None = Field(None, description="while it exists, /health/ready answers 503")
+    workers: int = Field(2, ge=1, le=64, description="processes")
+    keep_alive_seconds: int = Field(5, ge=1, description="short, so that a stop is not held up by idle links")
+    graceful_seconds: int = Field(60, ge=1, description="time for calls under way when stopping")
+    body_limit_bytes: int = Field(1024 * 1024, ge=1024)
+    wait_seconds: float = Field(300, gt=0, description="longest a call waits for its job; the job goes on")
+    sessions: bool = Field(
+        False,
+        description="clients of the protocol before 2026 get a session, in which the server can ask them "
+        "something while a call is under way; only where one process answers all calls",
+    )
+
+    @model_validator(mode="after")
+    def _sessions_live_in_one_process(self) -> WebSettings:
+        if self.sessions and self.workers != 1:
+            raise ValueError(
+                "sessions live in the memory of one process: set workers to 1, or sessions to false"
+            )
+        return self
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL; several hosts are tried until one accepts writes."""
+
+    hosts: list[str] = Field(min_length=1, description="host:port, or a socket directory")
+    name: str = "composer"
+    user: str = "composer"
+    owner: str = "composer_owner"
+    authority: Path | None = Field(
+        None, description="certificate authority; required unless all hosts are local"
+    )
+    pool_size: int = Field(10, ge=2)
+    connect_seconds: float = Field(5, gt=0)
+    statement_seconds: float = Field(10, gt=0)
+
+    @model_validator(mode="after")
+    def _encrypted_unless_local(self) -> DatabaseSettings:
+        remote = [host for host in self.hosts if not is_local(host)]
+        if remote and self.authority is None:
+            raise ValueError(f"authority is required, because {remote[0]} is not on this machine")
+        return self
+
+
+class ObjectStoreSettings(Section):
+    """Where artifacts are kept: ``s3://bucket`` or ``file:///folder``."""
+
+    url: str = Field(pattern=r"^(s3|file)://.+")
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    authority: Path | None = None
+
+
+class IssuerSettings(Section):
+    """One party whose tokens are accepted."""
+
+    issuer: str
+    jwks_url: str
+    authority: Path | None = Field(None, description="certificate authority; the system's when left out")
+    algorithms: list[ASYMMETRIC] = Field(["ES256"], min_length=1)
+    audience: str
+    scope_claim: str = "scope"
+    tenant_claim: str = "tenant"
+
+    @model_validator(mode="after")
+    def _keys_only_over_tls(self) -> IssuerSettings:
+        # The one exception is our own file of keys; Settings sees to it that only a server alone has it.
+        if urlsplit(self.jwks_url).scheme != "https" and self.issuer != LOCAL_ISSUER:
+            raise ValueError(
+                "jwks_url must begin with https://, because whoever serves the keys can forge tokens"
+            )
+        return self
+
+
+class WorkerSettings(Section):
+    """One worker process with one browser."""
+
+    concurrency: int = Field(2, ge=2, le=32, description="jobs at a time")
+    job_timeout_seconds: float = Field(120, gt=0, description="limit of one attempt at one job")
+    heartbeat_seconds: float = Field(
+        3, ge=1, description="a job without a sign of life for so long is taken over"
+    )
+    poll_seconds: float = Field(0.5, gt=0, description="how often an idle worker looks without being told")
+    attempt_limit: int = Field(3, ge=1, description="a job that took down that many workers is given up")
+
+
+class CompositionsSettings(Section):
+    """Whose compositions are whose."""
+
+    unowned: Literal["allow", "refuse"] = Field(
+        "allow",
+        description="whether a composition that no tenant owns, such as one made by hand in Composer, may be "
+        "used by whoever has its whole uid; the first tenant that writes to it owns it from then on",
+    )
+
+
+class QueueSettings(Section):
+    """Bounds of the queue and of what is remembered."""
+
+    per_tenant_limit: int = Field(100, ge=1, description="jobs of one tenant that may wait")
+    total_limit: int = Field(1000, ge=1)
+    deadline_seconds: float = Field(300, gt=0, description="a job that has not started by then fails")
+    input_seconds: float = Field(
+        86400, gt=0, description="a job whose question nobody has answered by then fails"
+    )
+    retention_days: float = Field(
+        30, gt=0, description="finished jobs, and with them idempotency keys, live so long"
+    )
+
+
+class MetricsSettings(Section):
+    """Prometheus."""
+
+    directory: Path | None = Field(
+        None,
+        description="shared by all processes of the host, so that /metrics of the web shows the workers too; "
+        "$RUNTIME_DIRECTORY/metrics when left out",
+    )
+
+
+class LogSettings(Section):
+    """Log lines on standard error."""
+
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
