@@ -80,17 +80,12 @@ class Shared:
         """See :class:`Backend`."""
         if self._pool is None:
             return "starting"
-        needed = migrate.known()[-1].version
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                version = await migrate.schema_version(self._pool)
+                lacking = await migrate.lacking(self._pool)
         except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
             return f"database: {type(error).__name__}: {error}"
-        if version < needed:
-            return (
-                f"database: schema version {version}, this release needs {needed}; run composer-mcp migrate"
-            )
-        return None
+        return f"database: {lacking}; run composer-mcp migrate" if lacking is not None else None
 
     async def depth(self) -> dict[str, int] | None:
         """See :class:`Backend`."""

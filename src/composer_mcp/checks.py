@@ -146,11 +146,9 @@ async def _database(settings: Settings, credentials: Credentials) -> str:
         ) from error
     try:
         version = await migrate.schema_version(connection)
-        needed = migrate.known()[-1].version
-        if version < needed:
-            raise Failed(
-                f"schema version {version}, this release needs {needed}", "Run composer-mcp migrate."
-            )
+        lacking = await migrate.lacking(connection)
+        if lacking is not None:
+            raise Failed(lacking, "Run composer-mcp migrate.")
         if not await connection.fetchval(
             "select has_table_privilege('job', 'select, insert, update, delete')"
         ):

@@ -114,7 +114,7 @@ async def test_work_goes_on_in_both_releases_while_the_schema_changes(first_sche
         platform.sql(f"delete from pgqueuer where dedupe_key = '{ended}:1'")
 
     outcome = await run_migration(platform)
-    assert outcome.version == len(migrate.known()) > 1
+    assert outcome.version == migrate.known()[-1].version > 1
     assert (await run_migration(platform)).steps == []
 
     async with first_release(platform) as old, engine_of(platform) as engine:

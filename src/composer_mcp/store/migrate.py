@@ -18,6 +18,8 @@ from composer_mcp.settings import ConfigurationError
 from composer_mcp.store import database
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pydantic import SecretStr
 
     from composer_mcp.settings import DatabaseSettings
@@ -49,13 +51,34 @@ class Outcome:
 
 
 def known(folder: str = "migrations") -> list[Migration]:
-    """Return the migrations of this release, in order."""
+    """Return the migrations of this release, in order; numbers may be left out, and filled in later."""
     found = []
     for file in resources.files("composer_mcp.store").joinpath(folder).iterdir():
-        if file.name.endswith(".sql"):
+        if file.name.endswith(".sql") and not file.name.endswith(".down.sql"):
             number, _, name = file.name.removesuffix(".sql").partition("_")
             found.append(Migration(int(number), name, file.read_text()))
     return sorted(found, key=lambda migration: migration.version)
+
+
+def unapplied(applied: Mapping[int, str], migrations: Sequence[Migration], place: str) -> list[Migration]:
+    """Return what has to be applied, in order; ``applied`` has the checksum of each version.
+
+    Raises:
+        ConfigurationError: the database is newer than this release, or an applied file was edited.
+    """
+    newer = sorted(set(applied) - {migration.version for migration in migrations})
+    if newer:
+        raise ConfigurationError(
+            f"{place} is at schema version {newer[-1]}, newer than this release knows "
+            f"({migrations[-1].version}). Install the newer release. Nothing was changed."
+        )
+    for migration in migrations:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise ConfigurationError(
+                f"migration {migration.version} ({migration.name}) was edited after it had been applied. "
+                "Restore the file and add a new migration instead. Nothing was changed."
+            )
+    return [migration for migration in migrations if migration.version not in applied]
 
 
 async def schema_version(connection: asyncpg.Connection | asyncpg.Pool) -> int:
@@ -63,6 +86,17 @@ async def schema_version(connection: asyncpg.Connection | asyncpg.Pool) -> int:
     if await connection.fetchval("select to_regclass('schema_version')") is None:
         return 0
     return int(await connection.fetchval("select coalesce(max(version), 0) from schema_version"))
+
+
+async def lacking(connection: asyncpg.Connection | asyncpg.Pool) -> str | None:
+    """Return what the schema in the database lacks that this release needs; ``None`` if nothing."""
+    applied: set[int] = set()
+    if await connection.fetchval("select to_regclass('schema_version')") is not None:
+        applied = {row["version"] for row in await connection.fetch("select version from schema_version")}
+    missing = [migration.version for migration in known() if migration.version not in applied]
+    if not missing:
+        return None
+    return f"schema version {max(applied, default=0)}, this release needs {missing[-1]}"
 
 
 async def migrate(settings: DatabaseSettings, password: SecretStr) -> Outcome:
@@ -111,21 +145,7 @@ async def _own_tables(connection: asyncpg.Connection, outcome: Outcome) -> None:
         row["version"]: row["checksum"]
         for row in await connection.fetch("select version, checksum from schema_version")
     }
-    migrations = known()
-    newest = migrations[-1].version
-    if applied and max(applied) > newest:
-        raise ConfigurationError(
-            f"the database is at schema version {max(applied)}, newer than this release knows ({newest}). "
-            "Install the newer release. Nothing was changed."
-        )
-    for migration in migrations:
-        if migration.version in applied:
-            if applied[migration.version] != migration.checksum:
-                raise ConfigurationError(
-                    f"migration {migration.version} ({migration.name}) was edited after it had been applied. "
-                    "Restore the file and add a new migration instead. Nothing was changed."
-                )
-            continue
+    for migration in unapplied(applied, known(), "the database"):
         async with connection.transaction():
             await connection.execute(migration.sql)
             await connection.execute(

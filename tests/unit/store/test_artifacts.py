@@ -8,7 +8,6 @@ import pytest
 
 from composer_mcp.errors import ComposerError
 from composer_mcp.settings import Credentials, ObjectStoreSettings
-from composer_mcp.store import migrate
 from composer_mcp.store.artifacts import ArtifactStore
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +36,3 @@ async def test_what_is_not_there_is_unknown(store: ArtifactStore, key: str) -> N
     with pytest.raises(ComposerError) as error:
         await store.get(key)
     assert error.value.code.code == "artifact_unknown"
-
-
-async def test_migrations_are_numbered_without_gaps() -> None:
-    assert [migration.version for migration in migrate.known()] == list(range(1, len(migrate.known()) + 1))
