@@ -59,8 +59,12 @@ class Failed(Exception):
 Check = Callable[[], Awaitable[str]]
 
 
-async def run(settings: Settings, credentials: Credentials) -> list[Finding]:
-    """Run all checks, one after another, each with a limit."""
+async def run(
+    settings: Settings,
+    credentials: Credentials,
+    around: Callable[[str], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+) -> list[Finding]:
+    """Run all checks, one after another, each with a limit and within ``around``, which gets its name."""
     checks: dict[str, Check] = {}
     if settings.alone:
         checks["state directory"] = lambda: _state_directory(settings)
@@ -76,7 +80,11 @@ async def run(settings: Settings, credentials: Credentials) -> list[Finding]:
     if settings.alone:
         # On a platform the worker's own start says so; here nothing starts it before the first job.
         checks["browser"] = lambda: _browser(settings)
-    return [await _one(name, check) for name, check in checks.items()]
+    findings = []
+    for name, check in checks.items():
+        with around(name):
+            findings.append(await _one(name, check))
+    return findings
 
 
 async def _one(name: str, check: Check) -> Finding:

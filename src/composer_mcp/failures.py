@@ -1,6 +1,6 @@
 """What an error is: a code with a sentence and a remedy, and the exception that carries its details.
 
-The codes themselves stand in ``errors``.
+The codes themselves stand in ``errors``. Nothing here needs a library: the command line starts with it.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class _Details(dict[str, Any]):
 
     def __missing__(self, key: str) -> _Unknown:
         return _Unknown(f"({key} unknown)")
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message tells the operator what to mend."""
 
 
 class ComposerError(Exception):

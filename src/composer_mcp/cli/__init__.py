@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from composer_mcp.cli import installing, serving
-from composer_mcp.errors import ComposerError
-from composer_mcp.observability import logs
-from composer_mcp.settings import ConfigurationError
+from composer_mcp.failures import ComposerError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +22,6 @@ cli = typer.Typer(
         "The command line. Each command reads", "Create and edit compositions over MCP. Each command reads"
     ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,8 +36,14 @@ def main() -> None:
     try:
         run()
     except ConfigurationError as error:
-        typer.echo(f"composer-mcp: {logs.redact(str(error))}", err=True)
+        _tell(str(error))
         sys.exit(2)
     except ComposerError as error:
-        typer.echo(f"composer-mcp: {logs.redact(f'{error.sentence} {error.remedy}')}", err=True)
+        _tell(f"{error.sentence} {error.remedy}")
         sys.exit(1)
+
+
+def _tell(reason: str) -> None:
+    from composer_mcp.observability.masking import redact
+
+    typer.echo(f"composer-mcp: {redact(reason)}", err=True)

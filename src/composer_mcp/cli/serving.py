@@ -7,14 +7,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from composer_mcp.alone.defaults import is_local
-from composer_mcp.cli.common import Config, Secrets, fail_if, prepare, secrets
-from composer_mcp.observability import process
-from composer_mcp.settings import PORTS, ConfigurationError, Settings
+from composer_mcp.cli.common import AsJson, Config, Secrets, fail_if, prepare, print_json, progress, secrets
+from composer_mcp.failures import ConfigurationError
+from composer_mcp.places import PORTS
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import Settings
 
 commands = typer.Typer()
 
@@ -26,7 +29,10 @@ commands = typer.Typer()
 def serve(
     config: Config = None,
     credentials: Secrets = None,
-    slot: Annotated[str | None, typer.Option(help="blue (port 8101) or green (port 8102)")] = None,
+    slot: Annotated[
+        str | None,
+        typer.Option(help="blue (port 8101) or green (port 8102)", autocompletion=lambda: list(PORTS)),
+    ] = None,
     bind: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +76,8 @@ def serve(
         )
     if settings.web.drain_file is not None:
         settings.web.drain_file.unlink(missing_ok=True)
+    from composer_mcp.observability import process
+
     process.prepare(settings)
     from composer_mcp.web import Web
 
@@ -116,21 +124,33 @@ def worker(config: Config = None, credentials: Secrets = None) -> None:
     settings = prepare(config)
     # Before its secrets: without a database there is nothing for a worker to do.
     _ = settings.postgresql
+    from composer_mcp.observability import process
+
     process.prepare(settings)
     from composer_mcp.jobs import worker as jobs
 
     asyncio.run(jobs.serve(settings, secrets(settings, credentials)))
 
 
-@commands.command(epilog="Example: composer-mcp drain --wait 5")
+@commands.command(epilog="Example: composer-mcp drain --slot blue --wait 5")
 def drain(
     config: Config = None,
-    slot: Annotated[str | None, typer.Option(help="blue or green")] = None,
+    slot: Annotated[
+        str | None, typer.Option(help="blue or green", autocompletion=lambda: list(PORTS))
+    ] = None,
     wait: Annotated[float, typer.Option(min=0, max=300, help="seconds until the edge has noticed")] = 5,
+    as_json: AsJson = False,
 ) -> None:
     """Turn readiness off, so that the edge sends no new calls, and wait; calls under way go on."""
     settings = prepare(config, slot)
     if settings.web.drain_file is None:
         raise ConfigurationError("web.drain_file is not set, so there is nothing to turn readiness off with.")
     settings.web.drain_file.touch()
-    time.sleep(wait)
+    with progress(f"waiting {wait:g} s for the edge to notice"):
+        time.sleep(wait)
+    if as_json:
+        print_json({"draining": True, "slot": settings.web.slot, "drain_file": settings.web.drain_file})
+    else:
+        typer.echo(
+            f"{settings.web.slot} is out of service until {settings.web.drain_file} is removed or it restarts"
+        )

@@ -7,9 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-
-class ConfigurationError(Exception):
-    """The configuration cannot be used; the message tells the operator what to mend."""
+from composer_mcp.failures import ConfigurationError as ConfigurationError
 
 
 def explain(heading: str, error: ValidationError, model: type[BaseModel]) -> str:

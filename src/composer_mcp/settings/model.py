@@ -18,9 +18,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from composer_mcp.alone.defaults import LOCAL_ISSUER, PORT, filled, local_issuer
+from composer_mcp.alone.defaults import LOCAL_ISSUER, filled, local_issuer
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.composer.settings import ComposerSettings
+from composer_mcp.places import DEFAULT_CONFIG as DEFAULT_CONFIG
+from composer_mcp.places import PORTS as PORTS
+from composer_mcp.places import USER_CONFIG as USER_CONFIG
 from composer_mcp.settings.explain import ConfigurationError, explain, unknown_variable
 from composer_mcp.settings.sections import (
     CompositionsSettings,
@@ -34,11 +37,7 @@ from composer_mcp.settings.sections import (
     WorkerSettings,
 )
 
-#: The first that exists is read when none is named.
-DEFAULT_CONFIG = Path("/etc/composer-mcp/config.toml")
-USER_CONFIG = Path("composer-mcp/config.toml")
 ENVIRONMENT_PREFIX = "COMPOSER_MCP__"
-PORTS = {"blue": PORT, "green": 8102}
 
 
 class Settings(BaseSettings):

@@ -143,7 +143,12 @@ class MetricsSettings(Section):
 
 
 class LogSettings(Section):
-    """Log lines on standard error."""
+    """Log lines on standard error; under systemd, entries of the journal with fields."""
 
     format: Literal["json", "console"] = "json"
     level: Literal["debug", "info", "warning", "error"] = "info"
+    journal_socket: Path = Field(
+        Path("/run/systemd/journal/socket"),
+        description="where the journal takes entries; used when standard error leads to the journal "
+        "($JOURNAL_STREAM)",
+    )
