@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
+.PHONY: help chaos demo lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
         bench bundle build artifacts docs lock clean
 
 help: ## list the targets
@@ -48,6 +48,8 @@ test-molecule: setup ## Molecule scenarios: all, or one with ROLE=firewall
 test-site: setup ## the whole platform: a lab of its own, its promises under faults
 	@$(PYTHON) -m tools.testrun site
 
+chaos: setup ## every fault under load, 15 minutes: nothing lost, nothing doubled; or make chaos ONLY=worker
+	@$(PYTHON) -m tests.chaos $(ONLY)
 bench: setup ## measure against peers, written to benchmarks/results/: all, or make bench ONLY=protocol
 	@$(PYTHON) -m benchmarks $(ONLY)
 bundle: setup ## the server as one offline artifact in dist/

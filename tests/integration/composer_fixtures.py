@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,6 +155,10 @@ class Standin:
         found = self._control.get("/compositions").raise_for_status().json()
         return [each for each in found if each["title"] == title]
 
+    def titles(self) -> list[str]:
+        """The titles of all compositions."""
+        return [each["title"] for each in self._control.get("/compositions").raise_for_status().json()]
+
 
 @pytest.fixture(scope="session")
 def standin_process(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Standin]:
@@ -226,6 +230,13 @@ def driver_process() -> int:
 
 @pytest.fixture(scope="session")
 def chromium(authority: Authority) -> Iterator[Chromium]:
+    with chromium_for_tests(authority) as found:
+        yield found
+
+
+@contextmanager
+def chromium_for_tests(authority: Authority) -> Iterator[Chromium]:
+    """Provide a browser that trusts the test authority."""
     names = ("chromium-headless-shell", "chromium")
     program = next((path for name in names if (path := shutil.which(name))), None)
     assert program and shutil.which("certutil"), (

@@ -24,6 +24,7 @@ class Issuer:
         self.authority = authority.certificate
         self.audience = audience
         self.requests = 0
+        self.is_silent = False
         self._keys = {"first": ec.generate_private_key(ec.SECP256R1())}
         self._current = "first"
         issuer = self
@@ -31,6 +32,9 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.requests += 1
+                if issuer.is_silent:
+                    self.send_error(503)
+                    return
                 body = json.dumps(issuer.key_set()).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -64,6 +68,15 @@ class Issuer:
             yield
         finally:
             self._current = before
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Publish no keys for a while."""
+        self.is_silent = True
+        try:
+            yield
+        finally:
+            self.is_silent = False
 
     def token(
         self,

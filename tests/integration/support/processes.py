@@ -40,6 +40,11 @@ class Process:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it runs no longer."""
+        return self._process.poll() is not None
+
+    @property
     def output(self) -> str:
         """Everything said so far."""
         # Joined when asked for: adding to one text for each line would get slower with every line.

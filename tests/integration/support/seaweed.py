@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -43,6 +44,14 @@ class Seaweed:
         filer = f"127.0.0.1:{ports['filer.port']}.{ports['filer.port.grpc']}"
         shell = [program("weed"), "shell", f"-master={master}", f"-filer={filer}"]
         run(shell, say=f"s3.bucket.create -name {BUCKET}\nexit\n")
+
+    def freeze(self) -> None:
+        """Accept connections from now on, and say nothing."""
+        self._process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._process.signal(signal.SIGCONT)
 
     def close(self) -> None:
         self._process.kill()

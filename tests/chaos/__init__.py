@@ -1,0 +1,1 @@
+"""Faults under load, on the real parts: ``make chaos``."""
