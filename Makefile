@@ -48,7 +48,7 @@ test-molecule: setup ## Molecule scenarios: all, or one with ROLE=firewall
 test-site: setup ## the whole platform: a lab of its own, its promises under faults
 	@$(PYTHON) -m tools.testrun site
 
-chaos: setup ## every fault under load, 15 minutes: nothing lost, nothing doubled; or make chaos ONLY=worker
+chaos: artifacts ## every fault under load, 15 minutes: nothing lost, nothing doubled; or make chaos ONLY=worker
 	@$(PYTHON) -m tests.chaos $(ONLY)
 bench: setup ## measure against peers, written to benchmarks/results/: all, or make bench ONLY=protocol
 	@$(PYTHON) -m benchmarks $(ONLY)

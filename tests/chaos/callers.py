@@ -98,8 +98,8 @@ async def persist(stage: Stage, tenant: str, call: Call, arguments: dict[str, An
             async with asyncio.timeout(CALL_SECONDS):
                 token = stage.issuer.token(tenant, sub=tenant)
                 result = await call_tool(stage, token, call.tool, arguments)
-        except BROKEN as error:
-            problem = f"{type(error).__name__}: {error}"
+        except BROKEN as broken:
+            problem = f"{type(broken).__name__}: {broken}"
         else:
             content: dict[str, Any] = result.structured_content or {}
             if not result.is_error:
