@@ -13,13 +13,15 @@ from starlette.responses import JSONResponse, Response
 
 import composer_mcp
 from composer_mcp import backends
+from composer_mcp.admin.app import AdminApi
 from composer_mcp.alone.defaults import LOCAL_ISSUER
 from composer_mcp.mcp import server as mcp_server
-from composer_mcp.mcp.gate import METADATA_PATH, METHODS, SESSION_METHODS, Gate
+from composer_mcp.mcp.gate import METHODS, SESSION_METHODS, Gate
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability import metrics
 from composer_mcp.observability.access import AccessLog
-from composer_mcp.security.caller import SCOPES
+from composer_mcp.security.door import METADATA_PATH, Door
+from composer_mcp.security.roles import ALL_SCOPES
 from composer_mcp.security.tokens import TokenVerifier
 
 if TYPE_CHECKING:
@@ -59,10 +61,13 @@ def create(
     verifier = TokenVerifier(settings.issuers)
     state = _State(settings, behind)
     ending = stop or asyncio.Event()
+    door = Door(verifier, settings.public_url, settings.web.body_limit_bytes)
+    admin = AdminApi(door)
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
         async with behind.open() as services, _draining(state.draining, ending, services.stopping):
+            admin.serve(services)
             try:
                 yield services
             finally:
@@ -85,9 +90,8 @@ def create(
     )
     gate = Gate(
         endpoint,
-        verifier,
-        settings.public_url,
-        settings.web.body_limit_bytes,
+        door,
+        beside=admin.beside(endpoint),
         methods=SESSION_METHODS if settings.web.sessions else METHODS,
     )
     return AccessLog(gate, require_tls=require_tls)
@@ -161,7 +165,7 @@ class _State:
             "authorization_servers": [
                 issuer.issuer for issuer in self._settings.issuers if issuer.issuer != LOCAL_ISSUER
             ],
-            "scopes_supported": sorted(set(SCOPES.values())),
+            "scopes_supported": sorted(ALL_SCOPES),
             "bearer_methods_supported": ["header"],
             "resource_name": "EuConquisto Composer MCP server",
         }

@@ -1,13 +1,23 @@
 """Every error the server can report, declared once: code, HTTP status, sentence, remedy.
 
 Tools, HTTP answers, logs, metrics and ``docs/errors.md`` all read this table. What an error is stands in
-``failures``, whose names are given on from here. Nothing else lives here.
+``failures``, and what turns a caller away at the door in ``refusals``; both give their names on from here.
+Nothing else lives here.
 """
 
 from __future__ import annotations
 
 from composer_mcp.failures import ComposerError as ComposerError
 from composer_mcp.failures import ErrorCode as ErrorCode
+from composer_mcp.refusals import ADDRESS_UNKNOWN as ADDRESS_UNKNOWN
+from composer_mcp.refusals import BODY_INCOMPLETE as BODY_INCOMPLETE
+from composer_mcp.refusals import BODY_TOO_LARGE as BODY_TOO_LARGE
+from composer_mcp.refusals import INVALID_REQUEST as INVALID_REQUEST
+from composer_mcp.refusals import INVALID_TOKEN as INVALID_TOKEN
+from composer_mcp.refusals import KEYS_UNAVAILABLE as KEYS_UNAVAILABLE
+from composer_mcp.refusals import METHOD_NOT_ALLOWED as METHOD_NOT_ALLOWED
+from composer_mcp.refusals import MISSING_SCOPE as MISSING_SCOPE
+from composer_mcp.refusals import ROLE_MISSING as ROLE_MISSING
 
 INTERNAL = ErrorCode(
     "internal",
@@ -220,12 +230,6 @@ NOT_CONFIRMED = ErrorCode(
     sentence="The person was asked and did not agree (answer: {answer}). Nothing was changed.",
     remedy="Do not repeat the call by yourself; ask the person what they want instead.",
 )
-MISSING_SCOPE = ErrorCode(
-    "insufficient_scope",
-    status=403,
-    sentence="The tool {tool} needs the scope {scope}, which the token does not have.",
-    remedy="Get a token with the scope {scope}.",
-)
 KEY_REUSED = ErrorCode(
     "idempotency_key_reused",
     status=409,
@@ -320,38 +324,6 @@ ARTIFACT_UNKNOWN = ErrorCode(
     status=404,
     sentence="There is no artifact {key}.",
     remedy="Repeat the call that made it.",
-)
-METHOD_NOT_ALLOWED = ErrorCode(
-    "method_not_allowed",
-    status=405,
-    sentence="This address answers POST only: every call is a request of its own, without a session.",
-    remedy="Send each message with POST.",
-)
-BODY_TOO_LARGE = ErrorCode(
-    "body_too_large",
-    status=413,
-    sentence="The request is larger than {limit} bytes. Nothing was done.",
-    remedy="Send a smaller one: make two compositions of a long lesson, or change it in several calls.",
-)
-BODY_INCOMPLETE = ErrorCode(
-    "body_incomplete",
-    status=400,
-    sentence="The connection ended before the request's body was complete. Nothing was done.",
-    remedy="Repeat the call.",
-    retryable=True,
-)
-INVALID_TOKEN = ErrorCode(
-    "invalid_token",
-    status=401,
-    sentence="The token is not accepted: {reason}.",
-    remedy="Get a new token from an issuer named in the resource metadata.",
-)
-KEYS_UNAVAILABLE = ErrorCode(
-    "issuer_unavailable",
-    status=503,
-    sentence="The keys of the token's issuer cannot be fetched, so the token cannot be checked.",
-    remedy="Repeat the call in a few seconds.",
-    retryable=True,
 )
 
 

@@ -7,7 +7,8 @@ import math
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from composer_mcp.errors import MISSING_SCOPE
+from composer_mcp.errors import MISSING_SCOPE, ROLE_MISSING
+from composer_mcp.security.roles import granting
 
 #: What each tool asks of a token.
 SCOPES = {
@@ -34,22 +35,42 @@ SCOPES = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified identity; ``expires_at`` is in seconds since 1970."""
+    """A verified identity; ``expires_at`` is in seconds since 1970.
+
+    ``scopes`` is what counts: those of the token, as far as the roles of the caller's account grant them.
+    ``withheld`` are the others of the token. ``token_id`` is the token's own (``jti``), empty if it has none.
+    """
 
     issuer: str
     subject: str
     tenant: str
     scopes: frozenset[str]
     expires_at: float
+    token_id: str = ""
+    account: str | None = None
+    roles: frozenset[str] = frozenset()
+    withheld: frozenset[str] = frozenset()
 
     def may_use(self, tool: str) -> bool:
-        """Whether the token has the scope of a tool; an unknown tool needs none, for it does nothing."""
+        """Whether the caller has the scope of a tool; an unknown tool needs none, for it does nothing."""
         return tool not in SCOPES or SCOPES[tool] in self.scopes
 
     def require(self, tool: str) -> None:
-        """Raise ``insufficient_scope`` unless the caller may use the tool."""
+        """Raise ``insufficient_scope`` or ``role_missing`` unless the caller may use the tool."""
         if not self.may_use(tool):
-            raise MISSING_SCOPE.error(tool=tool, scope=SCOPES[tool])
+            self.require_scope(SCOPES[tool], f"The tool {tool}")
+
+    def require_scope(self, scope: str, what: str) -> None:
+        """Raise an error about ``what``, the beginning of a sentence, unless the caller has the scope.
+
+        Raises:
+            insufficient_scope: the token lacks it; another one may have it.
+            role_missing: the token has it, and no role grants it.
+        """
+        if scope in self.withheld:
+            raise ROLE_MISSING.error(what=what, scope=scope, roles=", ".join(granting(scope)))
+        if scope not in self.scopes:
+            raise MISSING_SCOPE.error(what=what, scope=scope)
 
 
 #: Whom everything belongs to on a server that runs alone, whichever way its user comes in.

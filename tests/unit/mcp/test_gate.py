@@ -17,6 +17,7 @@ from composer_mcp.errors import INVALID_TOKEN
 from composer_mcp.mcp.gate import SESSION_METHODS, Gate
 from composer_mcp.security import caller
 from composer_mcp.security.caller import Caller
+from composer_mcp.security.door import Door
 
 pytestmark = pytest.mark.anyio
 
@@ -41,8 +42,12 @@ async def behind(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse({"tenant": caller.current.get().tenant, "size": len(body)})(scope, receive, send)
 
 
+def door(body_limit: int = 1000) -> Door:
+    return Door(Verifier(), "https://composer.test/mcp", body_limit)
+
+
 def client(behind: ASGIApp = behind, **options: Any) -> httpx.AsyncClient:
-    gate = Gate(behind, Verifier(), "https://composer.test/mcp", 1000, **options)
+    gate = Gate(behind, door(), **options)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["facts"] = {}
@@ -121,11 +126,11 @@ async def test_what_calls_no_tool_is_left_to_the_protocol(body: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"[" * 50_000 + b"]" * 50_000, b'{"a":' * 70 + b"1" + b"}" * 70])
 async def test_what_is_nested_too_deep_is_refused(body: bytes) -> None:
-    verifier = Gate(behind, Verifier(), "https://composer.test/mcp", 1_000_000)
+    gate = Gate(behind, door(1_000_000))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["facts"] = {}
-        await verifier(scope, receive, send)
+        await gate(scope, receive, send)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
         got = await http.post("/mcp", content=body, headers={"Authorization": "Bearer compositions:read"})
@@ -180,7 +185,7 @@ async def test_a_call_abandoned_half_way_is_not_carried_out() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    gate = Gate(beyond, Verifier(), "https://composer.test/mcp", 1000)
+    gate = Gate(beyond, door())
     scope = {"type": "http", "path": "/mcp", "method": "POST", "headers": [], "state": {"facts": {}}}
     await gate(scope, receive, send)
     assert sent[0]["status"] == 400

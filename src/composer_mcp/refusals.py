@@ -1,0 +1,66 @@
+"""Errors told at the door: who is not let in, and which requests are not even looked at.
+
+A part of the one table in ``errors``, from where these names are given on.
+"""
+
+from __future__ import annotations
+
+from composer_mcp.failures import ErrorCode
+
+MISSING_SCOPE = ErrorCode(
+    "insufficient_scope",
+    status=403,
+    sentence="{what} needs the scope {scope}, which the token does not have.",
+    remedy="Get a token with the scope {scope}.",
+)
+ROLE_MISSING = ErrorCode(
+    "role_missing",
+    status=403,
+    sentence="{what} needs the scope {scope}, which no role of the caller grants.",
+    remedy="Ask an administrator for an account with a role that grants it (any of: {roles}). "
+    "Another token does not help.",
+)
+METHOD_NOT_ALLOWED = ErrorCode(
+    "method_not_allowed",
+    status=405,
+    sentence="This address answers {methods} only.",
+    remedy="Use what it answers. Every MCP message is a POST of its own.",
+)
+ADDRESS_UNKNOWN = ErrorCode(
+    "not_found",
+    status=404,
+    sentence="There is nothing at this address of the admin API.",
+    remedy="The document at /admin/v1/openapi.json lists what there is; composer-mcp openapi prints it too.",
+)
+INVALID_REQUEST = ErrorCode(
+    "invalid_request",
+    status=422,
+    sentence="The request breaks {count} rule(s). Nothing was changed.",
+    remedy="Mend what `problems` lists, each with its place, and send it again.",
+)
+BODY_TOO_LARGE = ErrorCode(
+    "body_too_large",
+    status=413,
+    sentence="The request is larger than {limit} bytes. Nothing was done.",
+    remedy="Send a smaller one: make two compositions of a long lesson, or change it in several calls.",
+)
+BODY_INCOMPLETE = ErrorCode(
+    "body_incomplete",
+    status=400,
+    sentence="The connection ended before the request's body was complete. Nothing was done.",
+    remedy="Repeat the call.",
+    retryable=True,
+)
+INVALID_TOKEN = ErrorCode(
+    "invalid_token",
+    status=401,
+    sentence="The token is not accepted: {reason}.",
+    remedy="Get a new token from an issuer named in the resource metadata.",
+)
+KEYS_UNAVAILABLE = ErrorCode(
+    "issuer_unavailable",
+    status=503,
+    sentence="The keys of the token's issuer cannot be fetched, so the token cannot be checked.",
+    remedy="Repeat the call in a few seconds.",
+    retryable=True,
+)
