@@ -6,6 +6,7 @@ Running it again changes nothing. PgQueuer brings its own tables up to date by i
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from composer_mcp.settings import ConfigurationError
 from composer_mcp.store import database
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Any constant will do, as long as nobody else in this database uses it.
 LOCK = 7_023_400_521
+FILE = re.compile(r"(\d{4})_([a-z0-9_]+)(?:\.(down|grants))?\.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,21 @@ class Outcome:
 
 def known(folder: str = "migrations") -> list[Migration]:
     """Return the migrations of this release, in order; numbers may be left out, and filled in later."""
-    found = []
-    for file in resources.files("composer_mcp.store").joinpath(folder).iterdir():
-        if file.name.endswith(".sql") and not file.name.endswith(".down.sql"):
-            number, _, name = file.name.removesuffix(".sql").partition("_")
-            found.append(Migration(int(number), name, file.read_text()))
+    found = [Migration(number, name, text) for number, name, kind, text in _files(folder) if kind == "apply"]
     return sorted(found, key=lambda migration: migration.version)
+
+
+def grants(folder: str = "migrations") -> list[str]:
+    """Return what the migrations say of the application's rights, in their order."""
+    return [text for _, _, kind, text in sorted(_files(folder)) if kind == "grants"]
+
+
+def _files(folder: str) -> Iterator[tuple[int, str, str, str]]:
+    """Read the folder's files as number, name, kind and text; its README says which kinds there are."""
+    for file in resources.files("composer_mcp.store").joinpath(folder).iterdir():
+        match = FILE.fullmatch(file.name)
+        if match is not None:
+            yield int(match[1]), match[2], match[3] or "apply", file.read_text()
 
 
 def unapplied(applied: Mapping[int, str], migrations: Sequence[Migration], place: str) -> list[Migration]:
@@ -116,8 +127,7 @@ async def migrate(settings: DatabaseSettings, password: SecretStr) -> Outcome:
         outcome = Outcome(version=0)
         await _queue_tables(connection, outcome)
         await _own_tables(connection, outcome)
-        if outcome.steps:
-            await _grant(connection, settings.user)
+        await _grant(connection, settings.user)
         outcome.version = await schema_version(connection)
         return outcome
     finally:
@@ -158,11 +168,15 @@ async def _own_tables(connection: asyncpg.Connection, outcome: Outcome) -> None:
 
 
 async def _grant(connection: asyncpg.Connection, user: str) -> None:
-    """Let the application's role read and write rows, and nothing else."""
-    for statement in (
-        "grant usage on schema public to %I",
-        "grant select, insert, update, delete on all tables in schema public to %I",
-        "grant usage, select on all sequences in schema public to %I",
-        "revoke insert, update, delete on schema_version from %I",
-    ):
-        await connection.execute(await connection.fetchval("select format($1, $2::text)", statement, user))
+    """Let the application's role read and write rows, and nothing else; a migration may allow it less."""
+    application = await connection.fetchval("select format('%I', $1::text)", user)
+    statements = [
+        "grant usage on schema public to :application",
+        "grant select, insert, update, delete on all tables in schema public to :application",
+        "grant usage, select on all sequences in schema public to :application",
+        "revoke insert, update, delete on schema_version from :application",
+        *grants(),
+    ]
+    async with connection.transaction():
+        for statement in statements:
+            await connection.execute(statement.replace(":application", application))
