@@ -10,7 +10,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -275,10 +274,11 @@ async def _answers(port: int) -> None:
     """Wait until the edge has found a web process."""
     async with asyncio.timeout(START_SECONDS):
         while True:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, family=socket.AF_INET)
-            writer.write(b"GET /health/live HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
-            answer = await reader.read()
-            writer.close()
-            if b" 200 " in answer.split(b"\r\n", 1)[0]:
-                return
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"GET /health/live HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
+                answer = await reader.read()
+                writer.close()
+                if b" 200 " in answer.split(b"\r\n", 1)[0]:
+                    return
             await asyncio.sleep(0.2)
