@@ -151,6 +151,17 @@ async def clients_leave(stage: Stage) -> str:
     return f"{LEAVERS} clients"
 
 
+async def clock_jumps(stage: Stage) -> str:
+    """One host's wall clock is an hour fast, then an hour slow, then right again."""
+    try:
+        for hours in (1, -1):
+            stage.set_clock(hours)
+            await asyncio.sleep(FROZEN_SECONDS)
+    finally:
+        stage.set_clock(0)
+    return "1 h forward, 1 h back"
+
+
 FAULTS = (
     Fault("kill -9 of a web process", web_killed),
     Fault("kill -9 of a worker", worker_killed),
@@ -163,6 +174,7 @@ FAULTS = (
     Fault("PostgreSQL away", database_away),
     Fault("object store silent", store_away),
     Fault("Composer fails", composer_fails),
+    Fault("clock jumps", clock_jumps),
     Fault("clients leave in the middle", clients_leave),
     Fault("ten times the load the queue holds", hostile.flood),
     Fault("tokens nobody should accept", hostile.bad_tokens),

@@ -82,6 +82,8 @@ class Stage:
         self.restarts = 0
         self._ports = {name: free_port() for name in WEBS}
         self._keeper: asyncio.Task[None] | None = None
+        self._clock = folder / "clock"
+        self.set_clock(0)
 
     def command(self, name: str) -> tuple[list[str], str]:
         """The command of one process, and what it says once it works."""
@@ -101,10 +103,29 @@ class Stage:
             AssertionError: it ended, or did not get ready within a minute.
         """
         command, ready = self.command(name)
-        process = await asyncio.to_thread(Process, command)
+        process = await asyncio.to_thread(Process, command, environment=self._environment(name))
         self.processes[name] = process
         if ready:
             await asyncio.to_thread(process.wait_for, ready, START_SECONDS)
+
+    def _environment(self, name: str) -> dict[str, str]:
+        """Let one web process and one worker have a wall clock that can be set."""
+        if name not in ("web2", "worker2"):
+            return {}
+        libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        assert libraries, "libfaketime is not installed: apt-get install libfaketime"
+        return {
+            "LD_PRELOAD": str(libraries[-1]),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def set_clock(self, hours: float) -> None:
+        """Set the wall clock of web2 and worker2 so many hours forward; back, if negative; 0: right."""
+        new = self._clock.with_suffix(".new")
+        new.write_text(f"{hours:+g}h\n")
+        new.replace(self._clock)
 
     async def open(self) -> None:
         """Start all processes, and keep them running from then on."""
