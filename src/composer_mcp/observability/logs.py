@@ -1,5 +1,6 @@
-"""Log lines: JSON on standard error, one per event, each with the correlation id, none with a secret.
+"""Log lines: JSON, one per event, each with the correlation id, none with a secret.
 
+They go to standard error; where that is the journal, they go to it as entries with fields (see ``journal``).
 Lines of libraries (standard logging) take the same way. Secrets are masked three times: by the name of the
 field, and by their look and their value (see ``masking``). What Python itself would print about errors that
 nobody caught passes through here as well.
@@ -17,13 +18,14 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
+from composer_mcp.observability.journal import Journal, connected
 from composer_mcp.observability.masking import MASK, SENSITIVE_NAME, hide, redact
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def redaction(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
 def _uncaught(error: BaseException | None, where: str) -> None:
     """Write what nobody caught, which Python itself would write as it is."""
     trace = "" if error is None else "".join(traceback.format_exception(error))
-    _output.write(redact(f"{where}\n{trace}"))
+    _output.write(redact(f"{where}\n{trace}"), {"event": "process.uncaught", "level": "critical"})
 
 
 def _on_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -80,24 +82,28 @@ def _on_crash(kind: type[BaseException], error: BaseException, trace: TracebackT
         _uncaught(error, "This should not have happened; the process ends.")
 
 
-class _Handler(logging.StreamHandler[Any]):
+class _Handler(logging.Handler):
     """Writes the lines of libraries."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            line = self.format(record)
+            _output.write(line, json.loads(line) if _direct.json else {"level": record.levelname.lower()})
+        except Exception:
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Tell of a line that cannot be written, without its parts: the library would print them all."""
         error = sys.exc_info()[1]
-        _output.write(
-            _encode(
-                {
-                    "event": "log.line_lost",
-                    "level": "error",
-                    "logger": record.name,
-                    "at": f"{record.pathname}:{record.lineno}",
-                    "error": type(error).__name__,
-                }
-            )
-            + "\n"
-        )
+        fact = {
+            "event": "log.line_lost",
+            "level": "error",
+            "logger": record.name,
+            "at": f"{record.pathname}:{record.lineno}",
+            "error": type(error).__name__,
+        }
+        _output.write(_encode(fact), fact)
 
 
 class _Output:
@@ -105,17 +111,18 @@ class _Output:
 
     def __init__(self) -> None:
         self.stream: TextIO = sys.stderr
+        self.journal: Journal | None = None
         self._lock = threading.Lock()
 
-    def write(self, text: str) -> None:
-        """Write one line; a reader of the log that went away must not fail the call that is logged."""
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            self.stream.write(text)
+    def write(self, line: str, facts: Mapping[str, Any]) -> None:
+        """Write one line; a reader of the log that went away must not fail the call that is logged.
 
-    def flush(self) -> None:
-        """See :meth:`write`."""
+        ``facts`` is what the line says, masked, with its ``level``.
+        """
+        if self.journal is not None and self.journal.send(line, facts, facts.get("level", "info")):
+            return
         with self._lock, contextlib.suppress(OSError, ValueError):
-            self.stream.flush()
+            self.stream.write(line + "\n")
 
 
 _output = _Output()
@@ -127,11 +134,21 @@ class _Lines:
     def __init__(self, name: str = "") -> None:
         self.name = name
 
-    def info(self, line: str) -> None:
+    def info(self, line: str, facts: Mapping[str, Any]) -> None:
         """Write one line."""
-        _output.write(line + "\n")
+        _output.write(line, facts)
 
     debug = warning = error = critical = info
+
+
+def _with_facts(renderer: Any) -> Any:
+    """Return a last processor that hands over the line together with what it was made of."""
+
+    def render(logger: object, method: str, event: MutableMapping[str, Any]) -> Any:
+        facts = dict(event)
+        return (renderer(logger, method, event), facts), {}
+
+    return render
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -168,7 +185,7 @@ class Frequent:
             moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             tail = {"level": level, "logger": self._name, "timestamp": moment}
             line = {**masked, "correlation_id": correlation_id, "event": event, **tail}
-            _output.write(_encode(line) + "\n")
+            _output.write(_encode(line), line)
 
 
 class _Direct:
@@ -183,7 +200,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 def configure(settings: LogSettings) -> None:
-    """Send all log lines of this process to standard error in the configured form."""
+    """Send all log lines of this process to standard error, or to the journal behind it."""
     _direct.json, _direct.level = settings.format == "json", LEVELS[settings.level]
     facts: list[Any] = [
         structlog.stdlib.add_log_level,
@@ -200,8 +217,17 @@ def configure(settings: LogSettings) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     _output.stream = sys.stderr
+    if _output.journal is not None:
+        _output.journal.close()
+    _output.journal = Journal(settings.journal_socket) if connected() else None
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *traces, redaction, *facts, renderer],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            *traces,
+            redaction,
+            *facts,
+            _with_facts(renderer),
+        ],
         logger_factory=_Lines,
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
         cache_logger_on_first_use=True,
@@ -209,7 +235,7 @@ def configure(settings: LogSettings) -> None:
     sys.excepthook = _on_crash
     threading.excepthook = lambda crash: _uncaught(crash.exc_value, "A thread ended by an error.")
     sys.unraisablehook = lambda crash: _uncaught(crash.exc_value, "An error came when nobody could hear it.")
-    handler = _Handler(_output)
+    handler = _Handler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[

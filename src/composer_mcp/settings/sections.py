@@ -100,12 +100,24 @@ class WorkerSettings(Section):
     """One worker process with one browser."""
 
     concurrency: int = Field(2, ge=2, le=32, description="jobs at a time")
+    interactive_slots: int = Field(
+        1,
+        ge=1,
+        description="how many of them are kept for short jobs, which only read (previews, reads, connection "
+        "tests), so that nobody who looks on waits behind long ones; fewer than concurrency",
+    )
     job_timeout_seconds: float = Field(120, gt=0, description="limit of one attempt at one job")
     heartbeat_seconds: float = Field(
         3, ge=1, description="a job without a sign of life for so long is taken over"
     )
     poll_seconds: float = Field(0.5, gt=0, description="how often an idle worker looks without being told")
     attempt_limit: int = Field(3, ge=1, description="a job that took down that many workers is given up")
+
+    @model_validator(mode="after")
+    def _long_jobs_have_a_slot(self) -> WorkerSettings:
+        if self.interactive_slots >= self.concurrency:
+            raise ValueError("interactive_slots must be less than concurrency, or long jobs were never done")
+        return self
 
 
 class CompositionsSettings(Section):
