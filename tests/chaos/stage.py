@@ -44,6 +44,7 @@ defaults
     timeout client 300s
     timeout server 300s
     timeout queue 10s
+    timeout check 2s
 frontend edge
     bind 127.0.0.1:{port}
     default_backend web
@@ -53,8 +54,9 @@ backend web
     retry-on conn-failure
     option redispatch 1
     option httpchk GET /health/ready
+    option http-server-close
     http-reuse never
-    default-server check inter 1s fall 1 rise 1
+    default-server check inter 1s fastinter 300ms fall 3 rise 2
     server web1 127.0.0.1:{web1}
     server web2 127.0.0.1:{web2}
 """
