@@ -1,8 +1,8 @@
 """Every error the server can report, declared once: code, HTTP status, sentence, remedy.
 
 Tools, HTTP answers, logs, metrics and ``docs/errors.md`` all read this table. What an error is stands in
-``failures``, and what turns a caller away at the door in ``refusals``; both give their names on from here.
-Nothing else lives here.
+``failures``, what turns a caller away at the door in ``refusals``, what is wrong with a changed setting in
+``setting_refusals``; all give their names on from here. Nothing else lives here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from composer_mcp.refusals import KEYS_UNAVAILABLE as KEYS_UNAVAILABLE
 from composer_mcp.refusals import METHOD_NOT_ALLOWED as METHOD_NOT_ALLOWED
 from composer_mcp.refusals import MISSING_SCOPE as MISSING_SCOPE
 from composer_mcp.refusals import ROLE_MISSING as ROLE_MISSING
+from composer_mcp.setting_refusals import INTAKE_CLOSED as INTAKE_CLOSED
+from composer_mcp.setting_refusals import SETTING_FIXED as SETTING_FIXED
+from composer_mcp.setting_refusals import SETTING_INVALID as SETTING_INVALID
+from composer_mcp.setting_refusals import SETTING_UNKNOWN as SETTING_UNKNOWN
+from composer_mcp.setting_refusals import SETTINGS_CHANGED as SETTINGS_CHANGED
 
 INTERNAL = ErrorCode(
     "internal",

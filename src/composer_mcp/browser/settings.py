@@ -17,8 +17,21 @@ class BrowserSettings(BaseModel):
     concurrency: int = Field(default=2, ge=1, le=32, description="contexts open at the same time")
     launch_timeout_seconds: float = Field(default=30, gt=0, le=300)
     lease_wait_seconds: float = Field(default=60, gt=0, le=600, description="wait for a free context")
+    warm_spare: bool = Field(default=True, description="keep one page open ahead of the next job")
+    spare_seconds: float = Field(
+        default=600, gt=0, le=24 * 3600, description="a spare page that nobody took for so long is replaced"
+    )
     recycle_after_leases: int = Field(default=200, ge=1, description="a new browser after this many contexts")
     recycle_after_seconds: float = Field(default=6 * 3600, gt=0, description="a new browser after this age")
+    recycle_above_mib: int = Field(
+        default=900,
+        ge=100,
+        description="a new browser when its processes use this much (proportional set size)",
+    )
+    page_limit_mib: int = Field(
+        default=700, ge=100, description="a page whose process uses more is stopped; its job fails"
+    )
+    watch_seconds: float = Field(default=1, gt=0, le=60, description="how often memory is looked at")
     idle_seconds: float = Field(
         default=300,
         gt=0,

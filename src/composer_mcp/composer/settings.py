@@ -25,12 +25,27 @@ class ComposerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    app_url: HttpsBase = "https://composer.euconquisto.com"
-    api_url: HttpsBase = "https://api.digitalpages.com.br"
-    project_uid: str = Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")
-    connector_uid: str = Field(min_length=1, max_length=200, pattern=r"^[\w.-]+$")
-    api_env: str = Field(default="prd", pattern=r"^[a-z]+$")
-    interface_language: str = Field(default="pt_br", pattern=r"^[a-z]{2}(_[a-z]{2})?$")
+    app_url: HttpsBase = Field(
+        default="https://composer.euconquisto.com", description="where the editor is; `https://` only"
+    )
+    api_url: HttpsBase = Field(
+        default="https://api.digitalpages.com.br", description="where its storage is; `https://` only"
+    )
+    project_uid: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\w.-]+$",
+        description="project in which all compositions are kept",
+    )
+    connector_uid: str = Field(
+        min_length=1, max_length=200, pattern=r"^[\w.-]+$", description="connector of that project"
+    )
+    api_env: str = Field(
+        default="prd", pattern=r"^[a-z]+$", description="environment of the storage that is asked for"
+    )
+    interface_language: str = Field(
+        default="pt_br", pattern=r"^[a-z]{2}(_[a-z]{2})?$", description="language of the editor's pages"
+    )
     authority: Path | None = Field(
         default=None, description="certificate authority to trust besides the system's (PEM)"
     )
@@ -38,16 +53,26 @@ class ComposerSettings(BaseModel):
         default="https://pocs.digitalpages.com.br/rdpcomposer/media",
         description="where Composer keeps the default pictures of headings",
     )
-    connect_timeout_seconds: float = Field(default=5, gt=0, le=60)
-    request_timeout_seconds: float = Field(default=30, gt=0, le=120)
+    connect_timeout_seconds: float = Field(
+        default=5, gt=0, le=60, description="how long Composer may need to take a connection"
+    )
+    request_timeout_seconds: float = Field(
+        default=30, gt=0, le=120, description="how long Composer may need to answer one try"
+    )
     attempts: int = Field(default=4, ge=1, le=10, description="tries of one request, the first included")
     retry_budget_seconds: float = Field(default=45, gt=0, le=300, description="no new try after this time")
-    retry_first_delay_seconds: float = Field(default=0.25, ge=0, le=10)
-    retry_longest_delay_seconds: float = Field(default=4, ge=0, le=60)
+    retry_first_delay_seconds: float = Field(
+        default=0.25, ge=0, le=10, description="pause before the second try; it doubles with each"
+    )
+    retry_longest_delay_seconds: float = Field(
+        default=4, ge=0, le=60, description="longest pause between two tries"
+    )
     settle_seconds: float = Field(
         default=5, ge=0, le=60, description="how long a write of unknown outcome may need to become visible"
     )
-    settle_poll_seconds: float = Field(default=0.5, gt=0, le=10)
+    settle_poll_seconds: float = Field(
+        default=0.5, gt=0, le=10, description="how often it is looked for meanwhile"
+    )
     retry_reserve: int = Field(
         default=40, ge=0, le=1000, description="repetitions a process may make when everything fails"
     )
@@ -56,7 +81,9 @@ class ComposerSettings(BaseModel):
         default=8, ge=1, le=100, description="after so many failures in a row Composer is left alone"
     )
     breaker_pause_seconds: float = Field(default=10, gt=0, le=300, description="for so long at first")
-    breaker_longest_pause_seconds: float = Field(default=60, gt=0, le=600)
+    breaker_longest_pause_seconds: float = Field(
+        default=60, gt=0, le=600, description="and at most for so long, when it goes on failing"
+    )
     answer_limit_bytes: int = Field(
         default=16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024, description="largest answer, unpacked"
     )

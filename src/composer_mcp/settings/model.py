@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -24,6 +27,7 @@ from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.places import DEFAULT_CONFIG as DEFAULT_CONFIG
 from composer_mcp.places import PORTS as PORTS
 from composer_mcp.places import USER_CONFIG as USER_CONFIG
+from composer_mcp.runtime.settings import IntakeSettings
 from composer_mcp.settings.explain import ConfigurationError, explain, unknown_variable
 from composer_mcp.settings.sections import (
     CompositionsSettings,
@@ -69,6 +73,7 @@ class Settings(BaseSettings):
     browser: BrowserSettings = BrowserSettings()
     worker: WorkerSettings = WorkerSettings()
     queue: QueueSettings = QueueSettings()
+    intake: IntakeSettings = IntakeSettings()
     compositions: CompositionsSettings = CompositionsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
@@ -147,6 +152,23 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment wins over the file, which :func:`load` hands over as initial values."""
         return env_settings, init_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was written by hand: in the file, and in the environment; all else is a default."""
+
+    file: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+
+def given(path: Path | None) -> Given:
+    """Read what was written, unchecked, to tell where a value comes from.
+
+    Raises:
+        ConfigurationError: the file is missing, unreadable, or no TOML.
+    """
+    return Given({} if path is None else _read(path), EnvSettingsSource(Settings)())
 
 
 def find_config() -> Path | None:

@@ -22,12 +22,16 @@ class Section(BaseModel):
 class WebSettings(Section):
     """The HTTP side."""
 
-    slot: Literal["blue", "green"] = "blue"
+    slot: Literal["blue", "green"] = Field(
+        "blue", description="which of the two web processes of a host this is; gives it its port"
+    )
     drain_file: Path | None = Field(None, description="while it exists, /health/ready answers 503")
     workers: int = Field(2, ge=1, le=64, description="processes")
     keep_alive_seconds: int = Field(5, ge=1, description="short, so that a stop is not held up by idle links")
     graceful_seconds: int = Field(60, ge=1, description="time for calls under way when stopping")
-    body_limit_bytes: int = Field(1024 * 1024, ge=1024)
+    body_limit_bytes: int = Field(
+        1024 * 1024, ge=1024, description="largest request; a larger one is refused"
+    )
     wait_seconds: float = Field(300, gt=0, description="longest a call waits for its job; the job goes on")
     sessions: bool = Field(
         False,
@@ -48,15 +52,17 @@ class DatabaseSettings(Section):
     """PostgreSQL; several hosts are tried until one accepts writes."""
 
     hosts: list[str] = Field(min_length=1, description="host:port, or a socket directory")
-    name: str = "composer"
-    user: str = "composer"
-    owner: str = "composer_owner"
+    name: str = Field("composer", description="name of the database")
+    user: str = Field("composer", description="role of the services; may read and write rows, and no more")
+    owner: str = Field(
+        "composer_owner", description="role that owns the tables; only composer-mcp migrate uses it"
+    )
     authority: Path | None = Field(
         None, description="certificate authority; required unless all hosts are local"
     )
-    pool_size: int = Field(10, ge=2)
-    connect_seconds: float = Field(5, gt=0)
-    statement_seconds: float = Field(10, gt=0)
+    pool_size: int = Field(10, ge=2, description="connections of one web process, at most")
+    connect_seconds: float = Field(5, gt=0, description="how long one host may need to let a connection in")
+    statement_seconds: float = Field(10, gt=0, description="how long a statement may take")
 
     @model_validator(mode="after")
     def _encrypted_unless_local(self) -> DatabaseSettings:
@@ -69,22 +75,30 @@ class DatabaseSettings(Section):
 class ObjectStoreSettings(Section):
     """Where artifacts are kept: ``s3://bucket`` or ``file:///folder``."""
 
-    url: str = Field(pattern=r"^(s3|file)://.+")
-    endpoint: str | None = None
-    region: str = "us-east-1"
-    authority: Path | None = None
+    url: str = Field(
+        pattern=r"^(s3|file)://.+", description="`s3://bucket`, or `file:///folder` on one machine"
+    )
+    endpoint: str | None = Field(
+        None, description="address of an object store of your own, such as `https://store.example.org:8333`"
+    )
+    region: str = Field("us-east-1", description="as the object store calls it")
+    authority: Path | None = Field(
+        None, description="certificate authority of the object store; the system's when left out"
+    )
 
 
 class IssuerSettings(Section):
     """One party whose tokens are accepted."""
 
-    issuer: str
-    jwks_url: str
+    issuer: str = Field(description="as in the claim `iss` of its tokens")
+    jwks_url: str = Field(description="where it publishes its keys; `https://` only")
     authority: Path | None = Field(None, description="certificate authority; the system's when left out")
-    algorithms: list[ASYMMETRIC] = Field(["ES256"], min_length=1)
-    audience: str
-    scope_claim: str = "scope"
-    tenant_claim: str = "tenant"
+    algorithms: list[ASYMMETRIC] = Field(
+        ["ES256"], min_length=1, description="with which its tokens may be signed"
+    )
+    audience: str = Field(description="as in the claim `aud` of tokens for this server")
+    scope_claim: str = Field("scope", description="name of the claim with the scopes")
+    tenant_claim: str = Field("tenant", description="name of the claim with the tenant")
 
     @model_validator(mode="after")
     def _keys_only_over_tls(self) -> IssuerSettings:
@@ -133,14 +147,20 @@ class CompositionsSettings(Section):
 class QueueSettings(Section):
     """Bounds of the queue and of what is remembered."""
 
-    per_tenant_limit: int = Field(100, ge=1, description="jobs of one tenant that may wait")
-    total_limit: int = Field(1000, ge=1)
-    deadline_seconds: float = Field(300, gt=0, description="a job that has not started by then fails")
+    per_tenant_limit: int = Field(
+        100, ge=1, le=1_000_000, description="jobs of one tenant that may wait; more are refused"
+    )
+    total_limit: int = Field(
+        1000, ge=1, le=1_000_000, description="jobs of all tenants that may wait; more are refused"
+    )
+    deadline_seconds: float = Field(
+        300, gt=0, le=7 * 86400, description="a job that has not started by then fails"
+    )
     input_seconds: float = Field(
         86400, gt=0, description="a job whose question nobody has answered by then fails"
     )
     retention_days: float = Field(
-        30, gt=0, description="finished jobs, and with them idempotency keys, live so long"
+        30, gt=0, le=3650, description="finished jobs, and with them idempotency keys, live so long"
     )
 
 
@@ -157,8 +177,12 @@ class MetricsSettings(Section):
 class LogSettings(Section):
     """Log lines on standard error; under systemd, entries of the journal with fields."""
 
-    format: Literal["json", "console"] = "json"
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = Field(
+        "json", description="`json` for machines, `console` for a person who looks on"
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least serious lines that are written"
+    )
     journal_socket: Path = Field(
         Path("/run/systemd/journal/socket"),
         description="where the journal takes entries; used when standard error leads to the journal "

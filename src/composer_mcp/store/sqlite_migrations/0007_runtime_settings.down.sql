@@ -1,0 +1,2 @@
+drop table runtime_setting;
+drop table runtime_version;
