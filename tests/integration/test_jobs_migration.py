@@ -16,7 +16,7 @@ from pgqueuer.adapters.persistence.queries import Queries
 
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.settings import ConfigurationError
-from composer_mcp.store import migrate
+from composer_mcp.store import migrate, migrate_postgres
 
 from .support.installation import Platform
 from .test_jobs_in_trouble import pool_of
@@ -102,7 +102,7 @@ def only_the_first() -> Iterator[None]:
 
 async def run_migration(platform: Platform) -> migrate.Outcome:
     password = platform.secrets.read("database-owner-password")
-    return await migrate.migrate(platform.settings.postgresql, password)
+    return await migrate_postgres.migrate_to(platform.settings.postgresql, password)
 
 
 async def test_work_goes_on_in_both_releases_while_the_schema_changes(first_schema: Platform) -> None:

@@ -12,7 +12,6 @@ from composer_mcp.cli.common import (
     AsJson,
     Config,
     Secrets,
-    fail,
     prepare,
     print_json,
     progress,
@@ -23,33 +22,6 @@ from composer_mcp.failures import ConfigurationError
 commands = typer.Typer()
 
 MONTH_MINUTES = 60 * 24 * 30
-
-
-@commands.command(epilog="Example: composer-mcp migrate --json")
-def migrate(config: Config = None, credentials: Secrets = None, as_json: AsJson = False) -> None:
-    """Bring the database schema to this release's version, as the owner's role."""
-    settings = prepare(config)
-    import asyncpg
-
-    from composer_mcp.store import database
-    from composer_mcp.store import migrate as schema
-
-    place = settings.postgresql
-    password = secrets(settings, credentials).read("database-owner-password")
-    try:
-        with progress("bringing the schema up to date"):
-            outcome = asyncio.run(schema.migrate(place, password))
-    except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
-        fail(
-            f"the database refused: {type(error).__name__}: {error}\n"
-            "Steps that were done stay done; mend the cause and run it again."
-        )
-    if as_json:
-        print_json({"changed": bool(outcome.steps), "version": outcome.version, "steps": outcome.steps})
-        return
-    for step in outcome.steps:
-        typer.echo(step)
-    typer.echo(f"schema version {outcome.version}" + ("" if outcome.steps else ", nothing to do"))
 
 
 @commands.command(epilog="Example: composer-mcp check --credentials ./secrets")

@@ -1,47 +1,76 @@
-"""Schema migrations: ordered SQL files, each applied once, by the owner's role, under a lock.
+"""What the schema should be and what it is: the files of ``migrations/``, and which of them were applied.
 
-Running it again changes nothing. PgQueuer brings its own tables up to date by its own means.
+Nothing here changes a database; ``migrate_postgres`` and ``migrate_sqlite`` do. Every process looks here
+whether the schema is what its release needs, so it stays light.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
 
-import asyncpg
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
-from pgqueuer.adapters.persistence.queries import Queries
-
 from composer_mcp.settings import ConfigurationError
-from composer_mcp.store import database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pydantic import SecretStr
+    import asyncpg
 
-    from composer_mcp.settings import DatabaseSettings
-
-#: Any constant will do, as long as nobody else in this database uses it.
-LOCK = 7_023_400_521
 FILE = re.compile(r"(\d{4})_([a-z0-9_]+)(?:\.(down|grants))?\.sql")
+NOTE = "insert into schema_version (version, name, checksum) values (:version, ':name', ':checksum');"
+FORGET = "delete from schema_version where version = :version;"
+FORGETS = re.compile(r"^-- forgets: (.+)$", re.MULTILINE)
+LOSES = re.compile(r"^-- loses: ([^:]+): (select .+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file of ``migrations/``; its number is its place in the order."""
+    """One step of the schema; its number is its place in the order."""
 
     version: int
     name: str
     sql: str
+    #: Takes the step back; ``None``: it cannot be taken back.
+    down: str | None = None
+    #: What the application may do with the step's tables, where that is not the usual.
+    grants: str = ""
 
     @property
     def checksum(self) -> str:
         """Identifies the text that was applied."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def losses(self) -> list[tuple[str, str]]:
+        """Which rows going back removes or changes: what they are, and the query that counts them."""
+        return LOSES.findall(self.down or "")
+
+    @property
+    def forgets(self) -> set[str]:
+        """Which tables, and columns as ``table.column``, go without being missed."""
+        return {name.strip() for line in FORGETS.findall(self.down or "") for name in line.split(",")}
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One line of the table ``schema_version``."""
+
+    version: int
+    name: str
+    checksum: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which steps lead to a version: first those back, from the newest, then those forward."""
+
+    back: Sequence[Migration]
+    forward: Sequence[Migration]
 
 
 @dataclass(slots=True)
@@ -54,25 +83,20 @@ class Outcome:
 
 def known(folder: str = "migrations") -> list[Migration]:
     """Return the migrations of this release, in order; numbers may be left out, and filled in later."""
-    found = [Migration(number, name, text) for number, name, kind, text in _files(folder) if kind == "apply"]
-    return sorted(found, key=lambda migration: migration.version)
-
-
-def grants(folder: str = "migrations") -> list[str]:
-    """Return what the migrations say of the application's rights, in their order."""
-    return [text for _, _, kind, text in sorted(_files(folder)) if kind == "grants"]
-
-
-def _files(folder: str) -> Iterator[tuple[int, str, str, str]]:
-    """Read the folder's files as number, name, kind and text; its README says which kinds there are."""
+    texts: dict[tuple[int, str], dict[str, str]] = {}
     for file in resources.files("composer_mcp.store").joinpath(folder).iterdir():
         match = FILE.fullmatch(file.name)
         if match is not None:
-            yield int(match[1]), match[2], match[3] or "apply", file.read_text()
+            kinds = texts.setdefault((int(match[1]), match[2]), {})
+            kinds[match[3] or "apply"] = file.read_text()
+    return [
+        Migration(version, name, kinds["apply"], kinds.get("down"), kinds.get("grants", ""))
+        for (version, name), kinds in sorted(texts.items())
+    ]
 
 
-def unapplied(applied: Mapping[int, str], migrations: Sequence[Migration], place: str) -> list[Migration]:
-    """Return what has to be applied, in order; ``applied`` has the checksum of each version.
+def verify(applied: Mapping[int, str], migrations: Sequence[Migration], place: str) -> None:
+    """See that what was applied is what this release has; ``applied`` has the checksum of each version.
 
     Raises:
         ConfigurationError: the database is newer than this release, or an applied file was edited.
@@ -81,7 +105,9 @@ def unapplied(applied: Mapping[int, str], migrations: Sequence[Migration], place
     if newer:
         raise ConfigurationError(
             f"{place} is at schema version {newer[-1]}, newer than this release knows "
-            f"({migrations[-1].version}). Install the newer release. Nothing was changed."
+            f"({migrations[-1].version}). Install the newer release; to go on with this one, take the schema "
+            f"back with the newer one first: composer-mcp migrate --to {migrations[-1].version}. "
+            "Nothing was changed."
         )
     for migration in migrations:
         if applied.get(migration.version, migration.checksum) != migration.checksum:
@@ -89,7 +115,68 @@ def unapplied(applied: Mapping[int, str], migrations: Sequence[Migration], place
                 f"migration {migration.version} ({migration.name}) was edited after it had been applied. "
                 "Restore the file and add a new migration instead. Nothing was changed."
             )
-    return [migration for migration in migrations if migration.version not in applied]
+
+
+def plan(applied: Mapping[int, str], migrations: Sequence[Migration], target: int | None) -> Plan:
+    """Return the steps to ``target``, or to this release's version.
+
+    Raises:
+        ConfigurationError: this release has no such version, or a step on the way cannot be taken back.
+    """
+    versions = [migration.version for migration in migrations]
+    if target is None:
+        target = versions[-1]
+    elif target not in {0, *versions}:
+        raise ConfigurationError(
+            f"there is no schema version {target}. Known: 0 (nothing), {', '.join(map(str, versions))}."
+        )
+    back = [each for each in reversed(migrations) if each.version > target and each.version in applied]
+    for migration in back:
+        if migration.down is None:
+            raise ConfigurationError(
+                f"migration {migration.version} ({migration.name}) cannot be taken back. Nothing was changed."
+            )
+    forward = [each for each in migrations if each.version <= target and each.version not in applied]
+    return Plan(back, forward)
+
+
+def permit(steps: Plan, *, back: bool) -> None:
+    """See that whoever goes back means it.
+
+    Raises:
+        ConfigurationError: there are steps back, and nobody said that they are meant.
+    """
+    if steps.back and not back:
+        raise ConfigurationError(
+            f"this takes back {names(steps.back)}, which the release that is running may need. Run the older "
+            "release first, and then say so with --back. Nothing was changed."
+        )
+
+
+def names(migrations: Sequence[Migration]) -> str:
+    """Name migrations in a sentence."""
+    return ", ".join(f"migration {migration.version} ({migration.name})" for migration in migrations)
+
+
+def script(steps: Plan) -> str:
+    """Return the SQL of the steps, as it would be run."""
+    parts = []
+    for migration in steps.back:
+        parts.append(_transaction(f"back: {names([migration])}", migration.down or "", FORGET, migration))
+    for migration in steps.forward:
+        parts.append(_transaction(names([migration]), migration.sql, NOTE, migration))
+    return "\n".join(parts)
+
+
+def _transaction(heading: str, sql: str, note: str, migration: Migration) -> str:
+    for name in ("version", "name", "checksum"):
+        note = note.replace(f":{name}", str(getattr(migration, name)))
+    return f"-- {heading}\nbegin;\n\n{sql}\n{note}\ncommit;\n"
+
+
+def hush() -> None:
+    """Let Alembic log what is wrong and nothing else; before it is imported, because it begins there."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 async def schema_version(connection: asyncpg.Connection | asyncpg.Pool) -> int:
@@ -108,75 +195,3 @@ async def lacking(connection: asyncpg.Connection | asyncpg.Pool) -> str | None:
     if not missing:
         return None
     return f"schema version {max(applied, default=0)}, this release needs {missing[-1]}"
-
-
-async def migrate(settings: DatabaseSettings, password: SecretStr) -> Outcome:
-    """Bring the schema to this release's version.
-
-    Raises:
-        ConfigurationError: the database is newer than this release, or an applied file was edited.
-        asyncpg.PostgresError, OSError: the database refused or cannot be reached.
-    """
-    options = database.connection_options(
-        settings, password, application="composer-mcp migrate", user=settings.owner
-    )
-    # Waiting for another migration and building an index may take longer than an ordinary statement.
-    connection: asyncpg.Connection = await asyncpg.connect(**options | {"command_timeout": 300})
-    try:
-        await connection.execute("select pg_advisory_lock($1)", LOCK)
-        outcome = Outcome(version=0)
-        await _queue_tables(connection, outcome)
-        await _own_tables(connection, outcome)
-        await _grant(connection, settings.user)
-        outcome.version = await schema_version(connection)
-        return outcome
-    finally:
-        await connection.close(timeout=5)
-
-
-async def _queue_tables(connection: asyncpg.Connection, outcome: Outcome) -> None:
-    queries = Queries(AsyncpgDriver(connection))
-    if not await queries.schema_is_installed():
-        await queries.install()
-        outcome.steps.append("installed the queue's tables")
-    elif (await queries.apply_upgrade()).statements:
-        outcome.steps.append("upgraded the queue's tables")
-    if outcome.steps:
-        # Without frequent ANALYZE a burst of jobs makes every fetch thirty times slower.
-        await queries.optimize_autovacuum()
-
-
-async def _own_tables(connection: asyncpg.Connection, outcome: Outcome) -> None:
-    await connection.execute(
-        "create table if not exists schema_version (version integer primary key, name text not null, "
-        "checksum text not null, applied_at timestamptz not null default now())"
-    )
-    applied = {
-        row["version"]: row["checksum"]
-        for row in await connection.fetch("select version, checksum from schema_version")
-    }
-    for migration in unapplied(applied, known(), "the database"):
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(
-                "insert into schema_version (version, name, checksum) values ($1, $2, $3)",
-                migration.version,
-                migration.name,
-                migration.checksum,
-            )
-        outcome.steps.append(f"applied migration {migration.version} ({migration.name})")
-
-
-async def _grant(connection: asyncpg.Connection, user: str) -> None:
-    """Let the application's role read and write rows, and nothing else; a migration may allow it less."""
-    application = await connection.fetchval("select format('%I', $1::text)", user)
-    statements = [
-        "grant usage on schema public to :application",
-        "grant select, insert, update, delete on all tables in schema public to :application",
-        "grant usage, select on all sequences in schema public to :application",
-        "revoke insert, update, delete on schema_version from :application",
-        *grants(),
-    ]
-    async with connection.transaction():
-        for statement in statements:
-            await connection.execute(statement.replace(":application", application))

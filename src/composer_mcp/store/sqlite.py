@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TypeVar
 
 from composer_mcp.errors import STORE_UNAVAILABLE
 from composer_mcp.settings import ConfigurationError
-from composer_mcp.store import migrate
+from composer_mcp.store import migrate_sqlite
 
 T = TypeVar("T")
 
@@ -86,11 +85,11 @@ class Sqlite:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
+        migrate_sqlite.migrate_to(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
         for pragma in PRAGMAS:
             connection.execute(pragma)
-        _migrate(connection, path)
     except sqlite3.Error as error:
         raise ConfigurationError(
             f"the database {path} cannot be used: {error}. If it is damaged, move it and its neighbours -wal "
@@ -98,41 +97,3 @@ def _connect(path: Path) -> sqlite3.Connection:
             "earlier calls and the list by which compositions are found."
         ) from error
     return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    migrations = migrate.known("sqlite_migrations")
-    applied = _applied(connection, migrations)
-    for step in migrate.unapplied(applied, migrations, f"the database {path}"):
-        connection.executescript(f"begin immediate;\n{step.sql}\n")
-        _note(connection, step)
-        # What a release looks at that knows no schema_version.
-        newest = max(step.version, *applied, 0)
-        connection.execute(f"pragma user_version = {newest}")
-        connection.execute("commit")
-        applied[step.version] = step.checksum
-
-
-def _applied(connection: sqlite3.Connection, migrations: list[migrate.Migration]) -> dict[int, str]:
-    (version,) = connection.execute("pragma user_version").fetchone()
-    if version > migrations[-1].version:
-        return {version: ""}
-    if connection.execute("select 1 from sqlite_schema where name = 'schema_version'").fetchone() is None:
-        # New, or of a release that kept nothing but the number of the newest.
-        connection.execute("begin immediate")
-        connection.execute(
-            "create table schema_version (version integer primary key, name text not null, "
-            "checksum text not null, applied_at real not null) strict"
-        )
-        for step in migrations:
-            if step.version <= version:
-                _note(connection, step)
-        connection.execute("commit")
-    return dict(connection.execute("select version, checksum from schema_version").fetchall())
-
-
-def _note(connection: sqlite3.Connection, step: migrate.Migration) -> None:
-    connection.execute(
-        "insert into schema_version (version, name, checksum, applied_at) values (?, ?, ?, ?)",
-        (step.version, step.name, step.checksum, time.time()),
-    )

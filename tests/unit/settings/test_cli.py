@@ -100,7 +100,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["serve", "--bind", "8101"], "on this machine only"),
         (["serve"], "composer-token is missing"),
         (["stdio"], "composer-token is missing"),
-        (["migrate"], "needs a database"),
         (["worker"], "needs a database"),
         (["token", "--scope", "compositions:wirte"], "Known: compositions:read"),
     ],

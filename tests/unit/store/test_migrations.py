@@ -33,13 +33,13 @@ def migration(version: int, sql: str = "select 1") -> migrate.Migration:
 def test_a_gap_is_filled_when_its_file_comes_later() -> None:
     one, four, seven = migration(1), migration(4), migration(7)
     applied = {1: one.checksum, 7: seven.checksum}
-    assert migrate.unapplied(applied, [one, seven], "the database") == []
-    assert migrate.unapplied(applied, [one, four, seven], "the database") == [four]
+    assert migrate.plan(applied, [one, seven], None) == migrate.Plan([], [])
+    assert migrate.plan(applied, [one, four, seven], None) == migrate.Plan([], [four])
 
 
 def test_a_version_that_this_release_does_not_have_is_newer_even_below_its_newest() -> None:
     with pytest.raises(ConfigurationError, match="is at schema version 5, newer than this release"):
-        migrate.unapplied({1: migration(1).checksum, 5: "x"}, [migration(1), migration(7)], "the database")
+        migrate.verify({1: migration(1).checksum, 5: "x"}, [migration(1), migration(7)], "the database")
 
 
 async def test_a_file_of_the_first_releases_is_taken_over(tmp_path: Path) -> None:

@@ -1,0 +1,3 @@
+-- forgets: composition.version
+
+alter table composition drop column version;
