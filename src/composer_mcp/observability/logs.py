@@ -189,7 +189,7 @@ class Frequent:
 
 
 class _Direct:
-    """Whether lines may be written without structlog's pipeline, and from which level on."""
+    """Whether lines may be written without structlog's pipeline, and from which level on any are."""
 
     json = False
     level = 0
@@ -199,9 +199,22 @@ _direct = _Direct()
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+def set_level(level: str) -> None:
+    """Write lines from this level on, whatever :func:`configure` was told."""
+    _direct.level = LEVELS[level]
+    logging.getLogger().setLevel(_direct.level)
+
+
+def _serious(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop a line below the present level; here, because a logger that was used once cannot be changed."""
+    if LEVELS.get(method, logging.CRITICAL) < _direct.level:
+        raise structlog.DropEvent
+    return event
+
+
 def configure(settings: LogSettings) -> None:
     """Send all log lines of this process to standard error, or to the journal behind it."""
-    _direct.json, _direct.level = settings.format == "json", LEVELS[settings.level]
+    _direct.json = settings.format == "json"
     facts: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -222,6 +235,7 @@ def configure(settings: LogSettings) -> None:
     _output.journal = Journal(settings.journal_socket) if connected() else None
     structlog.configure(
         processors=[
+            _serious,
             structlog.contextvars.merge_contextvars,
             *traces,
             redaction,
@@ -229,7 +243,7 @@ def configure(settings: LogSettings) -> None:
             _with_facts(renderer),
         ],
         logger_factory=_Lines,
-        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         cache_logger_on_first_use=True,
     )
     sys.excepthook = _on_crash
@@ -249,7 +263,7 @@ def configure(settings: LogSettings) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.level.upper())
+    set_level(settings.level)
     # Libraries that log every request: ours has the access line, with the same facts and no query string.
     for chatty in ("httpx", "httpcore", "mcp.server"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

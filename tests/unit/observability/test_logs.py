@@ -99,6 +99,25 @@ def test_our_lines_say_where_they_come_from_and_how_grave_they_are(written: io.S
     assert line["timestamp"].endswith("Z")
 
 
+def test_the_level_changes_while_the_process_runs(written: io.StringIO) -> None:
+    ours, theirs = structlog.get_logger("ours"), logging.getLogger("theirs")
+    frequent = logs.Frequent("frequent")
+
+    def told(level: str) -> set[str]:
+        written.truncate(0)
+        getattr(ours, level)("event")
+        getattr(theirs, level)("event")
+        frequent.write(level, "event", {}, correlation_id="c")
+        return {json.loads(line.strip("\0"))["logger"] for line in written.getvalue().splitlines()}
+
+    everybody = {"ours", "theirs", "frequent"}
+    assert told("info") == everybody and told("debug") == set()
+    logs.set_level("debug")
+    assert told("debug") == everybody
+    logs.set_level("warning")
+    assert told("info") == set() and told("warning") == everybody
+
+
 def test_a_log_that_nobody_takes_any_more_fails_no_call(written: io.StringIO) -> None:
     written.close()
     structlog.get_logger("t").info("event")
