@@ -1,4 +1,4 @@
-"""The web application: MCP endpoint, resource metadata, health, metrics."""
+"""The web application: MCP endpoint, resource metadata, health, metrics, pressure."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from composer_mcp.mcp.gate import METHODS, SESSION_METHODS, Gate
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability import metrics
 from composer_mcp.observability.access import AccessLog
+from composer_mcp.observability.pressure import Bounds, Pressure
 from composer_mcp.security.door import METADATA_PATH, Door
 from composer_mcp.security.roles import ALL_SCOPES
 from composer_mcp.security.tokens import TokenVerifier
@@ -59,14 +60,19 @@ def create(
     """
     behind = backend or backends.choose(settings, credentials)
     verifier = TokenVerifier(settings.issuers)
-    state = _State(settings, behind)
+    pressure = Pressure(behind.queue, Bounds(settings.queue.total_limit, settings.queue.deadline_seconds))
+    state = _State(settings, behind, pressure)
     ending = stop or asyncio.Event()
     door = Door(verifier, settings.public_url, settings.web.body_limit_bytes)
     admin = AdminApi(door)
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
-        async with behind.open() as services, _draining(state.draining, ending, services.stopping):
+        async with (
+            behind.open() as services,
+            _draining(state.draining, ending, services.stopping),
+            pressure.watching(),
+        ):
             admin.serve(services)
             try:
                 yield services
@@ -79,6 +85,7 @@ def create(
     server.custom_route("/health/live", ["GET"])(state.live)
     server.custom_route("/health/ready", ["GET"])(state.ready)
     server.custom_route("/metrics", ["GET"])(state.metrics)
+    server.custom_route("/pressure", ["GET"])(state.pressure)
     server.custom_route(METADATA_PATH, ["GET"])(state.resource_metadata)
     endpoint = server.streamable_http_app(
         stateless_http=not settings.web.sessions,
@@ -128,9 +135,10 @@ async def _draining(
 class _State:
     """What the plain HTTP routes need."""
 
-    def __init__(self, settings: Settings, backend: backends.Backend) -> None:
+    def __init__(self, settings: Settings, backend: backends.Backend, pressure: Pressure) -> None:
         self._settings = settings
         self._backend = backend
+        self._pressure = pressure
 
     def draining(self) -> bool:
         """Whether the operator has taken this process out of service."""
@@ -153,9 +161,13 @@ class _State:
         return JSONResponse(content, 503 if reasons else 200)
 
     async def metrics(self, _request: Request) -> Response:
-        """Return the figures of all processes of this host, and the depth of the queue."""
-        page, media_type = metrics.render(await self._backend.depth())
+        """Return the figures of all processes of this host, and those of the queue."""
+        page, media_type = metrics.render(await self._pressure.queue())
         return Response(page, media_type=media_type)
+
+    async def pressure(self, _request: Request) -> Response:
+        """Say how hard this host works, and what share of the calls it should get."""
+        return JSONResponse(await self._pressure.now())
 
     async def resource_metadata(self, _request: Request) -> Response:
         """Tell a client without a token where to get one (RFC 9728)."""

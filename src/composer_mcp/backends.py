@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,7 @@ import asyncpg
 
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.mcp.services import Services
+from composer_mcp.observability.metrics import QueueNow
 from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
 
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
     from composer_mcp.settings import Credentials, Settings
 
 ANSWER_SECONDS = 2.0
-DEPTH = "select state, count(*) as jobs from job where state in ('queued', 'running') group by state"
+QUEUE = """
+select state, count(*) as jobs,
+       extract(epoch from clock_timestamp() - min(updated_at) filter (where state = 'queued')) as oldest
+from job where state in ('queued', 'running', 'input_required') group by state
+"""
 
 
 class Backend(Protocol):
@@ -38,8 +44,8 @@ class Backend(Protocol):
     async def problem(self) -> str | None:
         """Return why calls cannot be served now; ``None`` if they can."""
 
-    async def depth(self) -> dict[str, int] | None:
-        """Return the number of jobs ``queued`` and ``running``; ``None`` if it cannot be known now."""
+    async def queue(self) -> QueueNow | None:
+        """Return what waits and what runs; ``None`` if it cannot be known now."""
 
 
 def choose(settings: Settings, credentials: Credentials) -> Backend:
@@ -87,12 +93,18 @@ class Shared:
             return f"database: {type(error).__name__}: {error}"
         return f"database: {lacking}; run composer-mcp migrate" if lacking is not None else None
 
-    async def depth(self) -> dict[str, int] | None:
+    async def queue(self) -> QueueNow | None:
         """See :class:`Backend`."""
         if self._pool is None:
             return None
-        with contextlib.suppress(*database.UNREACHABLE):
+        with contextlib.suppress(*database.UNREACHABLE, asyncpg.PostgresError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                rows = await self._pool.fetch(DEPTH)
-            return {"queued": 0, "running": 0} | {row["state"]: row["jobs"] for row in rows}
+                began = time.monotonic()
+                await self._pool.fetchval("select 1")
+                seconds = time.monotonic() - began
+                rows = await self._pool.fetch(QUEUE)
+            jobs = dict.fromkeys(("queued", "running", "input_required"), 0)
+            jobs |= {row["state"]: row["jobs"] for row in rows}
+            oldest = next((float(row["oldest"]) for row in rows if row["oldest"] is not None), 0.0)
+            return QueueNow(jobs, max(0.0, oldest), seconds)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from composer_mcp.jobs import handlers
 from composer_mcp.jobs.attempt import Resources
 from composer_mcp.jobs.embedded_engine import EmbeddedJobEngine
 from composer_mcp.mcp.services import Services
+from composer_mcp.observability.metrics import QueueNow
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
@@ -76,10 +78,12 @@ class Alone:
         """See :class:`~composer_mcp.backends.Backend`."""
         return "starting" if self._engine is None else await self._engine.problem()
 
-    async def depth(self) -> dict[str, int] | None:
+    async def queue(self) -> QueueNow | None:
         """See :class:`~composer_mcp.backends.Backend`."""
         if self._engine is None:
             return None
         with contextlib.suppress(ComposerError):
-            return await self._engine.depth()
+            began = time.monotonic()
+            jobs, oldest = await self._engine.queue()
+            return QueueNow(jobs, oldest, time.monotonic() - began)
         return None

@@ -168,7 +168,7 @@ class _Opened:
         self._backend = backend
         self.state_keys = backend.state_keys
         self.problem = backend.problem
-        self.depth = backend.depth
+        self.queue = backend.queue
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -104,6 +104,7 @@ class BrowserPool:
         self._directory = Path(
             tempfile.mkdtemp(prefix="composer-browser-", dir=self._settings.temporary_directory)
         )
+        metrics.BROWSER_CAPACITY.set(self._settings.concurrency)
         if self._lazy:
             self._resting = asyncio.create_task(self._rest())
         else:
@@ -139,8 +140,9 @@ class BrowserPool:
             reason = f"all {self._settings.concurrency} contexts were in use"
             raise BROWSER_UNAVAILABLE.error(reason=reason) from None
         try:
-            async with self._context(frozenset(hosts) | self._hosts) as taken:
-                yield taken
+            with metrics.BROWSER_CONTEXTS.track_inprogress():
+                async with self._context(frozenset(hosts) | self._hosts) as taken:
+                    yield taken
         finally:
             self._slots.release()
 

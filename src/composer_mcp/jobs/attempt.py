@@ -135,7 +135,10 @@ class Attempts:
             # cancellation that nobody asked for: a library has let go of its own.
             log.exception("job.crashed")
             return await self._end(self._table.fail(job, INTERNAL.error().as_dict()), INTERNAL.code)
-        return await self._end(self._table.succeed(job, result.as_json()), "succeeded")
+        outcome = await self._end(self._table.succeed(job, result.as_json()), "succeeded")
+        if outcome == "succeeded" and getattr(result, "created", False):
+            metrics.COMPOSITIONS_CREATED.labels(job.kind).inc()
+        return outcome
 
     async def _work(self, job: Started) -> AnyResult:
         if job.attempts > self._settings.attempt_limit:

@@ -147,7 +147,7 @@ class EmbeddedJobEngine:
         if self._ended is not None:
             return self._ended
         try:
-            await self.depth()
+            await self.queue()
         except ComposerError as error:
             return f"state directory: {error.sentence}"
         return None
@@ -249,9 +249,9 @@ class EmbeddedJobEngine:
         self._changed(job_id)
         return await self.get(tenant, job_id)
 
-    async def depth(self) -> dict[str, int]:
-        """Return the number of jobs that wait and that run."""
-        return await self._database.run(sqlite_jobs.depth)
+    async def queue(self) -> tuple[dict[str, int], float]:
+        """Return the number of jobs by state, and for how long (s) the oldest waits to be started."""
+        return await self._database.run(sqlite_jobs.queue)
 
     async def _to_its_end(self, steps: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(steps)

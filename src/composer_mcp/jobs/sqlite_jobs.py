@@ -291,10 +291,11 @@ def durations(connection: sqlite3.Connection) -> dict[str, float]:
     return {kind: sorted(each)[len(each) // 2] for kind, each in times.items()}
 
 
-def depth(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return the number of jobs that wait and that run."""
+def queue(connection: sqlite3.Connection) -> tuple[dict[str, int], float]:
+    """Return the number of jobs that are not finished, by state, and how long (s) the oldest has waited."""
     rows = connection.execute(
-        "select state, count(*) from job where finished_at is null and state in ('queued', 'running') "
-        "group by state"
-    )
-    return {"queued": 0, "running": 0} | {state: count for state, count in rows}
+        "select state, count(*), min(updated_at) from job where finished_at is null group by state"
+    ).fetchall()
+    jobs = dict.fromkeys(("queued", "running", "input_required"), 0) | {row[0]: row[1] for row in rows}
+    oldest = next((row[2] for row in rows if row[0] == "queued"), None)
+    return jobs, 0.0 if oldest is None else max(0.0, time.time() - oldest)

@@ -48,6 +48,7 @@ from composer_mcp.jobs.engine import JobRecord
 from composer_mcp.mcp.tasks import Tasks
 from composer_mcp.mcp.tasks.wire import Context
 from composer_mcp.observability import metrics
+from composer_mcp.observability.access import is_stream
 
 Letter = Notification[Any, Any]
 #: Writes a letter when it is about to be sent: what it is made of is small, itself it may be megabytes.
@@ -207,6 +208,7 @@ class Listener:
             _refuse(TOO_MANY_STREAMS.error(limit=limits.streams, whose="of all callers"))
         self._streams[audience.name] += 1
         metrics.SUBSCRIPTIONS.inc()
+        is_stream()
         try:
             yield
         finally:

@@ -18,17 +18,34 @@ from composer_mcp.observability.masking import beginning
 
 HEADER = b"x-correlation-id"
 ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{8,128}")
-PATHS = {"/mcp", "/health/live", "/health/ready", "/metrics", "/.well-known/oauth-protected-resource/mcp"}
+PATHS = {
+    "/mcp",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+    "/pressure",
+    "/.well-known/oauth-protected-resource/mcp",
+}
+ADMIN = "/admin/"
 METHODS = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
 #: No address of ours is longer; so much of an invented one is enough to tell what was tried.
 LONGEST_PATH = 200
 LONGEST_METHOD = 20
-QUIET = {"/health/live", "/health/ready", "/metrics"}
+QUIET = {"/health/live", "/health/ready", "/metrics", "/pressure"}
 
 #: The id of the request being answered; stored with its job, so that the worker's lines carry it too.
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
+#: What the line of the request being answered will say; filled in by the layers below.
+_facts: ContextVar[dict[str, str] | None] = ContextVar("facts", default=None)
 
 log = Frequent(__name__)
+
+
+def is_stream() -> None:
+    """Say that the request being answered is a stream that its client listens to: not slow, but open."""
+    facts = _facts.get()
+    if facts is not None:
+        facts["stream"] = "open"
 
 
 class AccessLog:
@@ -54,6 +71,10 @@ class AccessLog:
         structlog.contextvars.bind_contextvars(correlation_id=identity)
         # Filled in by the layers below: tenant, tool.
         facts: dict[str, str] = scope.setdefault("state", {}).setdefault("facts", {})
+        _facts.set(facts)
+        if scope["method"] == "GET" and scope["path"] == "/mcp":
+            # The stream of a session, on which the server speaks when it has something to say.
+            is_stream()
         status = 500
         began = time.monotonic()
 
@@ -71,10 +92,10 @@ class AccessLog:
                 await self._app(scope, receive, answer)
         finally:
             seconds = time.monotonic() - began
-            path = scope["path"] if scope["path"] in PATHS else "other"
-            requests, durations = _figures(scope["method"], path, status)
+            requests, durations = _figures(scope["method"], _family(scope["path"]), status)
             requests.inc()
-            durations.observe(seconds)
+            # Refused, it was no stream.
+            (metrics.STREAM_SECONDS if "stream" in facts and status < 300 else durations).observe(seconds)
             log.write(
                 "debug" if scope["path"] in QUIET else "info",
                 "http.request",
@@ -88,6 +109,13 @@ class AccessLog:
                 },
                 correlation_id=identity,
             )
+
+
+def _family(path: str) -> str:
+    """Return by what name requests for an address are counted: callers choose addresses, we the names."""
+    if path in PATHS:
+        return path
+    return f"{ADMIN}*" if path.startswith(ADMIN) else "other"
 
 
 @functools.lru_cache(maxsize=512)

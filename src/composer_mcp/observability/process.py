@@ -32,11 +32,11 @@ def prepare(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"metrics.directory {folder} cannot be made: {error.strerror}.") from error
-    _forget_dead(folder)
+    forget_dead(folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
-def _forget_dead(folder: Path) -> None:
+def forget_dead(folder: Path) -> None:
     """Drop what processes that are gone said of their present state; what they counted stays."""
     for figures in folder.glob("gauge_live*_*.db"):
         number = figures.stem.rpartition("_")[2]

@@ -186,7 +186,8 @@ async def test_the_queue_is_bounded_and_says_when_to_come_back(house: House) -> 
         with pytest.raises(ComposerError) as all_full:
             await submit(engine, "hold-other-last", tenant="other")
         assert all_full.value.details["limit"] == 3
-        assert await engine.depth() == {"queued": 3, "running": 2}
+        jobs, oldest = await engine.queue()
+        assert jobs == {"queued": 3, "running": 2, "input_required": 0} and 0 <= oldest < 60
         house.release.set()
 
 
@@ -288,7 +289,8 @@ async def test_a_caller_that_leaves_while_it_submits_does_not_strand_its_job(hou
             await asyncio.gather(call, return_exceptions=True)
 
         async def is_idle() -> bool:
-            return await engine.depth() == {"queued": 0, "running": 0}
+            jobs, _ = await engine.queue()
+            return not any(jobs.values())
 
         await until(is_idle)
     assert house.sql("select count(*) from job where state <> 'succeeded'") == [(0,)]

@@ -8,13 +8,14 @@ import logging
 import httpx
 import pytest
 import structlog
+from prometheus_client import Histogram
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from composer_mcp.observability import logs
-from composer_mcp.observability.access import AccessLog, correlation_id
+from composer_mcp.observability import logs, metrics
+from composer_mcp.observability.access import AccessLog, correlation_id, is_stream
 from composer_mcp.settings import LogSettings
 
 pytestmark = pytest.mark.anyio
@@ -63,3 +64,37 @@ async def test_an_endless_address_makes_a_short_line(capsys: pytest.CaptureFixtu
         structlog.reset_defaults()
     line = next(line for line in capsys.readouterr().err.splitlines() if "http.request" in line)
     assert len(json.loads(line)["path"]) == 200
+
+
+def counted(family: Histogram, **labels: str) -> float:
+    return sum(
+        sample.value
+        for each in family.collect()
+        for sample in each.samples
+        if sample.name.endswith("_count") and sample.labels.items() >= labels.items()
+    )
+
+
+async def test_a_stream_that_a_client_listens_to_is_not_a_slow_request() -> None:
+    async def listen(_request: Request) -> PlainTextResponse:
+        is_stream()
+        return PlainTextResponse("")
+
+    routes = [Route("/mcp", listen), Route("/metrics", answer)]
+    http = httpx.AsyncClient(
+        transport=httpx.ASGITransport(AccessLog(Starlette(routes=routes), require_tls=False)),
+        base_url="http://server",
+    )
+    before = counted(metrics.STREAM_SECONDS), counted(metrics.HTTP_SECONDS, path="/mcp")
+    await http.get("/mcp")
+    # Refused, it is an ordinary answer: there was nothing to listen to.
+    await http.delete("/mcp")
+    after = counted(metrics.STREAM_SECONDS), counted(metrics.HTTP_SECONDS, path="/mcp")
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
+
+
+async def test_addresses_that_strangers_invent_make_no_figures_of_their_own() -> None:
+    for path in ("/a", "/b", "/admin/v1/x", "/admin/v1/y"):
+        await client().get(path)
+    paths = {sample.labels["path"] for each in metrics.HTTP_REQUESTS.collect() for sample in each.samples}
+    assert {"other", "/admin/*"} <= paths and not paths & {"/a", "/b", "/admin/v1/x"}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from composer_mcp.observability.process import _forget_dead
+from composer_mcp.observability.process import forget_dead
 
 
 def test_only_the_state_of_the_dead_is_forgotten(tmp_path: Path) -> None:
@@ -23,5 +23,5 @@ def test_only_the_state_of_the_dead_is_forgotten(tmp_path: Path) -> None:
     ]
     for name in (*stay, f"gauge_livesum_{dead}.db", f"gauge_liveall_{dead}.db"):
         (tmp_path / name).touch()
-    _forget_dead(tmp_path)
+    forget_dead(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stay)
