@@ -21,8 +21,9 @@ from composer_mcp.mcp.services import Services
 from composer_mcp.observability import metrics
 from composer_mcp.observability.access import AccessLog
 from composer_mcp.observability.pressure import Bounds, Pressure
+from composer_mcp.security.access import Access
 from composer_mcp.security.door import METADATA_PATH, Door
-from composer_mcp.security.roles import ALL_SCOPES
+from composer_mcp.security.roles import TOOLS
 from composer_mcp.security.tokens import TokenVerifier
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def create(
         ConfigurationError: a secret or a certificate authority is missing.
     """
     behind = backend or backends.choose(settings, credentials)
-    verifier = TokenVerifier(settings.issuers)
+    access = Access(settings.access.accounts)
+    verifier = TokenVerifier(settings.issuers, access=access)
     pressure = Pressure(behind.queue, Bounds(settings.queue.total_limit, settings.queue.deadline_seconds))
     state = _State(settings, behind, pressure)
     ending = stop or asyncio.Event()
@@ -70,6 +72,7 @@ def create(
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
         async with (
             behind.open() as services,
+            access.following(services.accounts),
             _draining(state.draining, ending, services.stopping),
             pressure.watching(),
         ):
@@ -177,7 +180,8 @@ class _State:
             "authorization_servers": [
                 issuer.issuer for issuer in self._settings.issuers if issuer.issuer != LOCAL_ISSUER
             ],
-            "scopes_supported": sorted(ALL_SCOPES),
+            # Clients ask their issuer for all of these: what administrators need is not for everybody to ask.
+            "scopes_supported": sorted(TOOLS),
             "bearer_methods_supported": ["header"],
             "resource_name": "EuConquisto Composer MCP server",
         }

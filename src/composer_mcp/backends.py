@@ -18,6 +18,7 @@ from composer_mcp.mcp.services import Services
 from composer_mcp.observability.metrics import QueueNow
 from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.postgres_accounts import Bell, PostgresAccounts
 
 if TYPE_CHECKING:
     from composer_mcp.settings import Credentials, Settings
@@ -78,9 +79,11 @@ class Shared:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Services]:
         """See :class:`Backend`."""
-        async with PostgresJobEngine.open(self._settings, self._options) as engine:
+        bell = Bell()
+        async with PostgresJobEngine.open(self._settings, self._options, [bell.ear]) as engine:
             self._pool = engine.pool
-            yield Services(engine, self._artifacts, engine.compositions)
+            accounts = PostgresAccounts(engine.pool, bell)
+            yield Services(engine, self._artifacts, engine.compositions, accounts)
 
     async def problem(self) -> str | None:
         """See :class:`Backend`."""

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from composer_mcp.failures import ComposerError as ComposerError
 from composer_mcp.failures import ErrorCode as ErrorCode
+from composer_mcp.refusals import ACCOUNT_DISABLED as ACCOUNT_DISABLED
+from composer_mcp.refusals import ACCOUNT_EXISTS as ACCOUNT_EXISTS
+from composer_mcp.refusals import ACCOUNT_NEEDED as ACCOUNT_NEEDED
+from composer_mcp.refusals import ACCOUNT_TENANT as ACCOUNT_TENANT
+from composer_mcp.refusals import ACCOUNT_UNKNOWN as ACCOUNT_UNKNOWN
 from composer_mcp.refusals import ADDRESS_UNKNOWN as ADDRESS_UNKNOWN
 from composer_mcp.refusals import BODY_INCOMPLETE as BODY_INCOMPLETE
 from composer_mcp.refusals import BODY_TOO_LARGE as BODY_TOO_LARGE
 from composer_mcp.refusals import INVALID_REQUEST as INVALID_REQUEST
 from composer_mcp.refusals import INVALID_TOKEN as INVALID_TOKEN
 from composer_mcp.refusals import KEYS_UNAVAILABLE as KEYS_UNAVAILABLE
+from composer_mcp.refusals import LAST_ADMINISTRATOR as LAST_ADMINISTRATOR
 from composer_mcp.refusals import METHOD_NOT_ALLOWED as METHOD_NOT_ALLOWED
 from composer_mcp.refusals import MISSING_SCOPE as MISSING_SCOPE
 from composer_mcp.refusals import ROLE_MISSING as ROLE_MISSING
+from composer_mcp.refusals import TOO_MANY as TOO_MANY
 from composer_mcp.setting_refusals import INTAKE_CLOSED as INTAKE_CLOSED
 from composer_mcp.setting_refusals import SETTING_FIXED as SETTING_FIXED
 from composer_mcp.setting_refusals import SETTING_INVALID as SETTING_INVALID

@@ -64,3 +64,45 @@ KEYS_UNAVAILABLE = ErrorCode(
     remedy="Repeat the call in a few seconds.",
     retryable=True,
 )
+ACCOUNT_DISABLED = ErrorCode(
+    "account_disabled",
+    status=403,
+    sentence="The account {name} is disabled. Nothing was done.",
+    remedy="Ask an administrator to enable it. Another token does not help.",
+)
+ACCOUNT_NEEDED = ErrorCode(
+    "account_needed",
+    status=403,
+    sentence="This server lets in only who has an account here, and the token's subject has none.",
+    remedy="Ask an administrator for an account. Another token does not help.",
+)
+ACCOUNT_TENANT = ErrorCode(
+    "account_of_another_tenant",
+    status=403,
+    sentence="The account {name} belongs to another tenant than the token says. Nothing was done.",
+    remedy="Get a token for the account's own tenant, or ask an administrator.",
+)
+ACCOUNT_UNKNOWN = ErrorCode(
+    "account_unknown",
+    status=404,
+    sentence="There is no account {name}. Nothing was changed.",
+    remedy="List the accounts (composer-mcp user list, or GET /admin/v1/accounts) and use a name from there.",
+)
+ACCOUNT_EXISTS = ErrorCode(
+    "account_exists",
+    status=409,
+    sentence="The name {name} is taken, or the subject of this issuer has an account. Nothing was changed.",
+    remedy="Change that one, or choose another name.",
+)
+LAST_ADMINISTRATOR = ErrorCode(
+    "last_administrator",
+    status=409,
+    sentence="The account {name} is the last that can manage accounts. Nothing was changed.",
+    remedy="Give another enabled account the role administrator first.",
+)
+TOO_MANY = ErrorCode(
+    "limit_reached",
+    status=409,
+    sentence="There are {limit} {what} already, and no more are kept. Nothing was changed.",
+    remedy="Remove what is needed no longer.",
+)

@@ -45,7 +45,7 @@ def test_without_a_token_the_answer_says_where_to_get_one(web: httpx.Client, sta
     metadata = web.get(METADATA.removeprefix("https://composer.lab.test")).json()
     assert metadata["resource"] == PUBLIC_URL
     assert metadata["authorization_servers"] == [standing.issuer.url]
-    assert {"compositions:read", "jobs:read", "accounts:manage"} <= set(metadata["scopes_supported"])
+    assert metadata["scopes_supported"] == ["compositions:read", "compositions:write", "jobs:read"]
 
 
 def test_a_wrong_token_is_refused_with_the_reason(web: httpx.Client, standing: Platform) -> None:

@@ -21,6 +21,7 @@ from composer_mcp.mcp.services import Services
 from composer_mcp.observability.metrics import QueueNow
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.sqlite import Sqlite
+from composer_mcp.store.sqlite_accounts import SqliteAccounts
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Alone:
                 resources = Resources(composer, browsers, self._artifacts, settings.compositions.unowned)
                 async with engine.run(handlers.run, resources, compositions, grace_seconds=GRACE_SECONDS):
                     self._engine = engine
-                    yield Services(engine, self._artifacts, compositions)
+                    yield Services(engine, self._artifacts, compositions, SqliteAccounts(database_file))
 
     async def problem(self) -> str | None:
         """See :class:`~composer_mcp.backends.Backend`."""

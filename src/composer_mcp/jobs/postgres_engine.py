@@ -128,11 +128,16 @@ class PostgresJobEngine:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, settings: Settings, options: dict[str, Any]) -> AsyncIterator[PostgresJobEngine]:
-        """Open the pool and start listening; works while the database is away, and recovers."""
+    async def open(
+        cls, settings: Settings, options: dict[str, Any], ears: Sequence[Ear] = ()
+    ) -> AsyncIterator[PostgresJobEngine]:
+        """Open the pool and start listening; works while the database is away, and recovers.
+
+        ``ears`` are others' of this process that hear over the same connection.
+        """
         async with database.pool(options, size=settings.postgresql.pool_size) as pool:
             engine = cls(pool, settings.queue, settings.web.wait_seconds)
-            listener = Listener(options, [*engine.ears, engine.compositions.ear])
+            listener = Listener(options, [*engine.ears, engine.compositions.ear, *ears])
             async with engine._hub.run(), listener.run():
                 try:
                     yield engine

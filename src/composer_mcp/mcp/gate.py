@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from composer_mcp.errors import METHOD_NOT_ALLOWED, ComposerError
-from composer_mcp.mcp.uses import uses
+from composer_mcp.mcp.uses import LISTEN, uses
 from composer_mcp.security import caller
 from composer_mcp.security.door import RESOURCE_PATH as PATH
 from composer_mcp.security.door import Admitted, Door, answer
@@ -55,7 +55,11 @@ class Gate:
         user = _user(admitted.who)
         token, user_token = caller.current.set(admitted.who), auth_context_var.set(user)
         try:
-            await self._app({**scope, "user": user}, admitted.replay, send)
+            if _is_stream(scope):
+                async with self._door.staying(admitted.who):
+                    await self._app({**scope, "user": user}, admitted.replay, send)
+            else:
+                await self._app({**scope, "user": user}, admitted.replay, send)
         finally:
             auth_context_var.reset(user_token)
             caller.current.reset(token)
@@ -70,8 +74,15 @@ class Gate:
                 facts["tool"] = name[:100]
                 admitted.who.require(tool)
         except ComposerError as error:
+            self._door.witness.forbidden(admitted.who, f"tool.{facts.get('tool', '')}", error)
             return self._door.refuse(error)
         return admitted
+
+
+def _is_stream(scope: Scope) -> bool:
+    """Whether the answer goes on for as long as the client listens, and not only until a job is done."""
+    tool: str = scope["state"]["facts"].get("tool", "")
+    return tool.startswith(LISTEN) or scope["method"] == "GET"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -38,7 +38,8 @@ class Caller:
     """A verified identity; ``expires_at`` is in seconds since 1970.
 
     ``scopes`` is what counts: those of the token, as far as the roles of the caller's account grant them.
-    ``withheld`` are the others of the token. ``token_id`` is the token's own (``jti``), empty if it has none.
+    ``withheld`` are the others of the token. ``token_id`` is the token's own (``jti``), empty if it has none;
+    ``issued_at`` is in seconds since 1970, too.
     """
 
     issuer: str
@@ -47,6 +48,7 @@ class Caller:
     scopes: frozenset[str]
     expires_at: float
     token_id: str = ""
+    issued_at: float = 0.0
     account: str | None = None
     roles: frozenset[str] = frozenset()
     withheld: frozenset[str] = frozenset()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.responses import JSONResponse
 
+from composer_mcp.audit.requests import Witness
 from composer_mcp.errors import (
     BODY_INCOMPLETE,
     BODY_TOO_LARGE,
@@ -19,8 +20,11 @@ from composer_mcp.errors import (
     MISSING_SCOPE,
     ComposerError,
 )
+from composer_mcp.observability import metrics
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from starlette.types import Message, Receive, Scope
 
     from composer_mcp.security.caller import Caller
@@ -54,13 +58,18 @@ class Admitted:
 class Door:
     """Lets in whoever has a good token, with a body that is small enough."""
 
-    def __init__(self, verifier: TokenVerifier, public_url: str, body_limit: int) -> None:
+    def __init__(
+        self, verifier: TokenVerifier, public_url: str, body_limit: int, witness: Witness | None = None
+    ) -> None:
         self._verifier = verifier
+        #: Records who is turned away, and knows from where each request comes.
+        self.witness = witness or Witness()
         self._metadata_url = public_url.removesuffix(RESOURCE_PATH) + METADATA_PATH
         self._body_limit = body_limit
 
     async def admit(self, scope: Scope, receive: Receive) -> JSONResponse | Admitted:
         """Return the request with its caller, or the refusal to answer it with."""
+        self.witness.sees(scope)
         # Of a header that comes twice the first counts, as it does for the SDK: had each its own idea of the
         # protocol that is spoken, a header could be trusted here that nobody compares with the body there.
         headers = dict(reversed(scope["headers"]))
@@ -75,14 +84,23 @@ class Door:
             return answer(BODY_INCOMPLETE.error(), {"Connection": "close"})
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            return self._challenge(INVALID_TOKEN.error(reason="there is none"), {})
+            metrics.TOKENS_REFUSED.labels("no_token").inc()
+            none = INVALID_TOKEN.error(reason="there is none")
+            self.witness.denied(none)
+            return self._challenge(none, {})
         try:
             who = await self._verifier.verify(token.strip())
         except ComposerError as error:
+            metrics.TOKENS_REFUSED.labels(error.code.code).inc()
+            self.witness.denied(error)
             return self.refuse(error)
         scope["state"]["facts"]["tenant"] = who.tenant
         structlog.contextvars.bind_contextvars(tenant=who.tenant)
         return Admitted(who, headers, body, replay)
+
+    def staying(self, who: Caller) -> AbstractAsyncContextManager[None]:
+        """Stay with a caller for long; see :meth:`~composer_mcp.security.access.Access.staying`."""
+        return self._verifier.access.staying(who)
 
     def refuse(self, error: ComposerError) -> JSONResponse:
         """Tell an error; one that another token could mend says so as RFC 6750 and 9728 have it."""
@@ -107,8 +125,9 @@ def answer(error: ComposerError, headers: dict[str, str] | None = None, **more: 
     told = error.as_dict()
     del told["details"]
     headers = headers or {}
-    if error.code.status == 503:
-        headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    seconds = error.details.get("retry_after")
+    if error.code.status == 503 or seconds is not None:
+        headers.setdefault("Retry-After", str(seconds or RETRY_AFTER_SECONDS))
     return JSONResponse(told | more, error.code.status, headers=headers)
 
 

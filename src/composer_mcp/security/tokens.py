@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from composer_mcp.errors import INVALID_TOKEN
+from composer_mcp.security.access import Access, everybody
+from composer_mcp.security.accounts import TENANT
 from composer_mcp.security.caller import Caller
 from composer_mcp.security.keys import IssuerKeys
 
@@ -23,16 +24,24 @@ LONGEST_TOKEN = 16 * 1024
 #: A verified token is not verified again for so long; a key that an issuer withdrew is honoured no longer.
 REMEMBER_SECONDS = 300.0
 REMEMBERED = 10_000
-TENANT = re.compile(r"[\w.@:-]{1,200}")
+#: More than that, nobody can be told apart by, or keep in a list.
+LONGEST_CLAIM = 300
 
 
 class TokenVerifier:
-    """Turns a bearer token into a caller."""
+    """Turns a bearer token into a caller, and asks ``access`` what is left of his scopes."""
 
-    def __init__(self, issuers: list[IssuerSettings], keys: Mapping[str, IssuerKeys] | None = None) -> None:
+    def __init__(
+        self,
+        issuers: list[IssuerSettings],
+        keys: Mapping[str, IssuerKeys] | None = None,
+        access: Access | None = None,
+    ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._keys = keys or {issuer.issuer: IssuerKeys(issuer) for issuer in issuers}
-        self._remembered: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self.access = access or everybody()
+        #: By digest: until when, the caller, and for which generation of access.
+        self._remembered: OrderedDict[bytes, tuple[float, Caller, int]] = OrderedDict()
 
     async def close(self) -> None:
         """Close the connections to the issuers."""
@@ -43,8 +52,10 @@ class TokenVerifier:
         """Return the caller.
 
         Raises:
-            invalid_token: not a token of a trusted issuer for this server, or not valid now.
+            invalid_token: not a token of a trusted issuer for this server, not valid now, or revoked.
             issuer_unavailable: the issuer's keys are not known and cannot be fetched.
+            account_disabled, account_needed, account_of_another_tenant: the token is good, its owner not.
+            store_unavailable: the process has just started and knows no accounts yet.
         """
         if len(token) > LONGEST_TOKEN:
             raise INVALID_TOKEN.error(reason="it is too long")
@@ -52,9 +63,15 @@ class TokenVerifier:
         digest = hashlib.blake2b(token.encode(), digest_size=32).digest()
         remembered = self._remembered.get(digest)
         if remembered and time.time() < remembered[0]:
-            return remembered[1]
-        caller = await self._verify(token)
-        self._remembered[digest] = (min(caller.expires_at, time.time() + REMEMBER_SECONDS), caller)
+            until, caller, generation = remembered
+            if generation == self.access.generation:
+                return caller
+        else:
+            caller = await self._verify(token)
+            until = min(caller.expires_at, time.time() + REMEMBER_SECONDS)
+        generation = self.access.generation
+        caller = self.access.admit(caller)
+        self._remembered[digest] = (until, caller, generation)
         while len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
         return caller
@@ -63,7 +80,7 @@ class TokenVerifier:
         try:
             header = jwt.get_unverified_header(token)
             claimed = jwt.decode(token, options={"verify_signature": False}).get("iss")
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:
             raise INVALID_TOKEN.error(reason="it is not a JSON web token") from error
         issuer = self._issuers.get(claimed) if isinstance(claimed, str) else None
         if issuer is None:
@@ -82,19 +99,28 @@ class TokenVerifier:
                 audience=issuer.audience,
                 issuer=issuer.issuer,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+                options={
+                    "require": ["exp", "iat", "iss", "aud", "sub"],
+                    "enforce_minimum_key_length": True,
+                },
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:
             raise INVALID_TOKEN.error(reason=_reason(error)) from error
         tenant = claims.get(issuer.tenant_claim)
         if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
             raise INVALID_TOKEN.error(reason=f"its claim {issuer.tenant_claim} does not name a tenant")
+        subject, token_id = claims["sub"], claims.get("jti", "")
+        if not 0 < len(subject) <= LONGEST_CLAIM or len(token_id) > LONGEST_CLAIM:
+            raise INVALID_TOKEN.error(reason="its claim sub or jti is empty or too long")
         return Caller(
             issuer=issuer.issuer,
-            subject=str(claims["sub"]),
+            subject=subject,
             tenant=tenant,
             scopes=_scopes(claims.get(issuer.scope_claim)),
-            expires_at=float(claims["exp"]),
+            # As they were checked: whole seconds, which everybody agrees on.
+            expires_at=float(int(claims["exp"])),
+            token_id=token_id,
+            issued_at=float(int(claims["iat"])),
         )
 
 
@@ -107,7 +133,7 @@ def _scopes(claim: Any) -> frozenset[str]:
     return frozenset()
 
 
-def _reason(error: jwt.PyJWTError) -> str:
+def _reason(error: Exception) -> str:
     match error:
         case jwt.ExpiredSignatureError():
             return "it has expired"
@@ -119,5 +145,9 @@ def _reason(error: jwt.PyJWTError) -> str:
             return "its signature is wrong"
         case jwt.MissingRequiredClaimError():
             return f"it lacks the claim {error.claim}"
+        case jwt.InvalidAlgorithmError():
+            return "its algorithm is not that of its key"
+        case jwt.InvalidKeyError():
+            return "its key is too short to be trusted"
         case _:
             return "it is malformed"

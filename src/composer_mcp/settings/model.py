@@ -30,6 +30,7 @@ from composer_mcp.places import USER_CONFIG as USER_CONFIG
 from composer_mcp.runtime.settings import IntakeSettings
 from composer_mcp.settings.explain import ConfigurationError, explain, unknown_variable
 from composer_mcp.settings.sections import (
+    AccessSettings,
     CompositionsSettings,
     DatabaseSettings,
     IssuerSettings,
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     )
     object_store: ObjectStoreSettings
     issuers: list[IssuerSettings] = Field(min_length=1)
+    access: AccessSettings = AccessSettings()
     composer: ComposerSettings
     browser: BrowserSettings = BrowserSettings()
     worker: WorkerSettings = WorkerSettings()

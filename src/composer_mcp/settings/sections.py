@@ -110,6 +110,16 @@ class IssuerSettings(Section):
         return self
 
 
+class AccessSettings(Section):
+    """Who gets in with a good token."""
+
+    accounts: Literal["optional", "required"] = Field(
+        "optional",
+        description="whether a caller without an account here gets in, with the scopes of his token except "
+        "the administrative ones; an account that there is limits its caller in any case",
+    )
+
+
 class WorkerSettings(Section):
     """One worker process with one browser."""
 

@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from composer_mcp.admin import app as frame
 from composer_mcp.admin.access import Opened, requires
 from composer_mcp.errors import INVALID_TOKEN, JOB_UNKNOWN
+from composer_mcp.security.access import everybody
 from composer_mcp.security.caller import Caller
 from composer_mcp.security.door import Door
 
@@ -48,10 +49,12 @@ def anyio_backend() -> str:
 class Verifier:
     """Takes the token for a list of scopes."""
 
+    access = everybody()
+
     async def verify(self, token: str) -> Caller:
         if token == "bad":
             raise INVALID_TOKEN.error(reason="no reason")
-        return Caller("issuer", "ana", "school", frozenset(token.split("+")), 0)
+        return Caller("issuer", "ana", "school", frozenset(token.split("+")), 4e9)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from composer_mcp.errors import INVALID_TOKEN
 from composer_mcp.mcp.gate import SESSION_METHODS, Gate
 from composer_mcp.security import caller
+from composer_mcp.security.access import everybody
 from composer_mcp.security.caller import Caller
 from composer_mcp.security.door import Door
 
@@ -30,10 +31,12 @@ def anyio_backend() -> str:
 class Verifier:
     """Takes the token for a list of scopes."""
 
+    access = everybody()
+
     async def verify(self, token: str) -> Caller:
         if token == "bad":
             raise INVALID_TOKEN.error(reason='it says "no"')
-        return Caller("issuer", "ana", "school", frozenset(token.split("+")), 0)
+        return Caller("issuer", "ana", "school", frozenset(token.split("+")), 4e9)
 
 
 async def behind(scope: Scope, receive: Receive, send: Send) -> None:
