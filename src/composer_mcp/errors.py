@@ -7,6 +7,9 @@ Tools, HTTP answers, logs, metrics and ``docs/errors.md`` all read this table. W
 
 from __future__ import annotations
 
+from composer_mcp.audit_refusals import AUDIT_BROKEN as AUDIT_BROKEN
+from composer_mcp.audit_refusals import AUDIT_ENTRY_UNKNOWN as AUDIT_ENTRY_UNKNOWN
+from composer_mcp.audit_refusals import AUDIT_UNAVAILABLE as AUDIT_UNAVAILABLE
 from composer_mcp.failures import ComposerError as ComposerError
 from composer_mcp.failures import ErrorCode as ErrorCode
 from composer_mcp.refusals import ACCOUNT_DISABLED as ACCOUNT_DISABLED

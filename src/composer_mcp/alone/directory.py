@@ -79,8 +79,19 @@ class StateDirectory:
         Raises:
             ConfigurationError: it cannot be read or made.
         """
+        return self._key("state-key")
+
+    def audit_key(self) -> str:
+        """Return the key with which the audit trail is chained; made when first asked.
+
+        Raises:
+            ConfigurationError: it cannot be read or made.
+        """
+        return self._key("audit-key")
+
+    def _key(self, name: str) -> str:
         self.prepare()
-        path = self.path / "state-key"
+        path = self.path / name
         try:
             if not path.exists():
                 write_whole(path, secrets.token_urlsafe(48).encode(), replace=False)

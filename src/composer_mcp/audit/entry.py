@@ -1,0 +1,100 @@
+"""One entry of the audit trail, and the one text in which it is kept, hashed and shown."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from composer_mcp.observability import logs
+from composer_mcp.observability.masking import beginning
+
+#: Characters of the details; what an attacker may choose must not fill the disk.
+DETAILS_LIMIT = 4000
+CORRELATION_LIMIT = 128
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+class Clean(dict[str, Any]):
+    """Details from which secrets were taken already, and which are small."""
+
+
+class Entry(NamedTuple):
+    """Who did what to what, when, from where, and how it ended.
+
+    ``actor`` is a token's issuer and subject, or ``cli:user@host``, or ``worker:host``. ``action`` is a word
+    of the part that acts, such as ``tool.create_composition``, ``account.disable`` or ``token.refused``.
+    ``outcome`` is ``ok``, ``begun``, ``accepted`` or the code of an error. ``source`` is the client's
+    address.
+
+    A tuple and not a dataclass: each call makes one, and this costs a fifth.
+    """
+
+    at: datetime
+    tenant: str
+    actor: str
+    action: str
+    target: str = ""
+    outcome: str = "ok"
+    source: str = ""
+    correlation_id: str = ""
+    details: Mapping[str, Any] = NO_DETAILS
+
+
+def now() -> datetime:
+    """Return the time of an entry that is made now."""
+    return datetime.now(UTC)
+
+
+def line(entry: Entry) -> str:
+    """Return the entry as one line of JSON, without secrets and within bounds.
+
+    It holds nothing that PostgreSQL would not take. What is parsed from it and given to :func:`encoded` is
+    the same line again.
+    """
+    # By hand, because most of the parts come again and again.
+    text = (
+        f'{{"at":"{entry.at.isoformat(timespec="microseconds")}","tenant":{_kept(entry.tenant, 200)},'
+        f'"actor":{_kept(entry.actor, 400)},"action":{_kept(entry.action, 120)},'
+        f'"target":{_kept(entry.target, 200)},"outcome":{_kept(entry.outcome, 80)},'
+        f'"source":{_kept(entry.source, 64)},'
+        # Judged where it came in, and new in each entry.
+        f'"correlation_id":{_encode(_without_zero(entry.correlation_id[:CORRELATION_LIMIT]))}'
+    )
+    if entry.details:
+        text += f',"details":{_details(entry.details)}'
+    # Half a character, as editors in JavaScript leave one in a text, is in no database's alphabet.
+    return text + "}" if text.isascii() else text.encode("utf-8", "replace").decode() + "}"
+
+
+@functools.lru_cache(maxsize=8192)
+def _kept(text: str, limit: int) -> str:
+    return _encode(_without_zero(beginning(text, limit)))
+
+
+def _details(details: Mapping[str, Any]) -> str:
+    if type(details) is not Clean:
+        details = logs.redaction(None, "", dict(details))
+    encoded = _encode(details)
+    if len(encoded) > DETAILS_LIMIT:
+        return _encode({"left_out": f"{len(encoded)} characters"})
+    return _encode(_without_zero(json.loads(encoded))) if "\\u0000" in encoded else encoded
+
+
+def _without_zero(value: Any) -> Any:
+    """Replace the character that PostgreSQL does not keep."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd") if "\0" in value else value
+    if isinstance(value, dict):
+        return {_without_zero(key): _without_zero(item) for key, item in value.items()}
+    return [_without_zero(item) for item in value] if isinstance(value, list) else value
+
+
+def encoded(content: Mapping[str, Any]) -> str:
+    """Return what was parsed from a line as the line that it was."""
+    return _encode(content)

@@ -1,0 +1,124 @@
+"""Opens the trail: with the key from where this server has it, in the store that the configuration names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from composer_mcp.audit.chain import Keys
+from composer_mcp.audit.entry import NO_DETAILS, Entry, now
+from composer_mcp.audit.postgres import PostgresAudit
+from composer_mcp.audit.sqlite import SqliteAudit
+from composer_mcp.audit.trail import Trail
+from composer_mcp.observability import logs
+from composer_mcp.security.caller import user_name
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from composer_mcp.audit.store import AuditStore
+    from composer_mcp.settings import Credentials, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A trail with what it is made of."""
+
+    store: AuditStore
+    keys: Keys
+    trail: Trail
+
+
+def keys(settings: Settings, credentials: Credentials) -> Keys:
+    """Return the keys of this server's trail: its secret's, or alone those of its state directory.
+
+    Raises:
+        ConfigurationError: there is none, or it is too short.
+    """
+    if settings.alone:
+        from composer_mcp.alone.directory import StateDirectory
+
+        secrets = [StateDirectory(settings.state).audit_key()]
+    else:
+        secrets = credentials.read("audit-key").get_secret_value().split()
+    for secret in secrets:
+        logs.hide(secret)
+    return Keys(secrets)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    settings: Settings, credentials: Credentials, *, owner: bool = False
+) -> AsyncIterator[Opened]:
+    """Open the trail for a command; ``owner`` with the rights to remove what was archived.
+
+    Raises:
+        ConfigurationError: a secret is missing, or the store cannot be used.
+    """
+    known = keys(settings, credentials)
+    async with _store(settings, credentials, owner=owner) as store:
+        trail = Trail(store, known)
+        async with trail.run():
+            yield Opened(store, known, trail)
+
+
+@contextlib.asynccontextmanager
+async def _store(settings: Settings, credentials: Credentials, *, owner: bool) -> AsyncIterator[AuditStore]:
+    if settings.alone:
+        from composer_mcp.alone.directory import StateDirectory
+        from composer_mcp.store.sqlite import Sqlite
+
+        state = StateDirectory(settings.state)
+        state.prepare()
+        async with Sqlite.open(state.database) as file:
+            yield SqliteAudit(file)
+        return
+    from composer_mcp.store import database
+
+    place = settings.postgresql
+    password = credentials.read("database-owner-password" if owner else "database-password")
+    options = database.connection_options(
+        place, password, application="composer-mcp audit", user=place.owner if owner else None
+    )
+    # Reading everything, or removing the half of it, may take longer than a call's statement.
+    async with database.pool(options | {"command_timeout": 3600 if owner else 600}, size=2) as pool:
+        yield PostgresAudit(pool)
+
+
+@contextlib.asynccontextmanager
+async def audit_trail(
+    pool: asyncpg.Pool, settings: Settings, credentials: Credentials
+) -> AsyncIterator[Trail]:
+    """Open the trail of a platform for a process that has its connections already.
+
+    Raises:
+        ConfigurationError: the key is missing or too short.
+    """
+    trail = Trail(PostgresAudit(pool), keys(settings, credentials))
+    async with trail.run():
+        yield trail
+
+
+def by_hand(
+    action: str, target: str = "", details: Mapping[str, Any] = NO_DETAILS, *, outcome: str = "ok"
+) -> Entry:
+    """Return the entry of what somebody does with a command on this host."""
+    return Entry(
+        at=now(),
+        tenant="",
+        actor=f"cli:{_person()}@{socket.gethostname()}",
+        action=action,
+        target=target,
+        outcome=outcome,
+        details=details,
+    )
+
+
+def _person() -> str:
+    """Return who gave the command, also where that needs the rights of root."""
+    person = os.environ.get("SUDO_USER", "")
+    return person if person and os.geteuid() == 0 else user_name()

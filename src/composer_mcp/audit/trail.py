@@ -1,0 +1,244 @@
+"""Writes the trail: gathers what is recorded, makes the links, and appends a batch in one commit.
+
+An entry that :meth:`Trail.record` was given is on disk when it returns; one for which :meth:`Trail.note` was
+called is so within a second. Both wait in memory, in their order, until they are written. While the database
+is away they go on waiting, up to a bound; then no call is let in any more (:meth:`Trail.admit`), because what
+cannot be recorded is not done. Nothing is dropped silently: what is left when the process must end goes to
+its log. Only ``kill -9`` or a power cut takes what was noted within the last second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from composer_mcp.audit.chain import Checkpoint, Key, Keys, Mark, genuine, link, sealed
+from composer_mcp.audit.entry import Entry, line
+from composer_mcp.audit.store import AuditStore, Batch
+from composer_mcp.errors import AUDIT_BROKEN, AUDIT_UNAVAILABLE, STORE_UNAVAILABLE
+from composer_mcp.observability import metrics
+
+#: Entries that may wait in a process; with their texts some 15 MiB at the very most.
+WAITING_LIMIT = 5000
+#: Entries in one commit. Making their links takes a millisecond, for which nobody else is served.
+BATCH = 100
+#: How long an entry that nobody waits for may wait for others.
+GATHER_SECONDS = 0.5
+#: How long whoever waits for an entry waits while the database is away.
+PATIENCE_SECONDS = 8.0
+PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+#: Longest pause after somebody else has appended first.
+JITTER_SECONDS = 0.005
+CLOSE_SECONDS = 5.0
+#: How often a process that records says in its log where the chain stands.
+CHECKPOINT_SECONDS = 600.0
+
+log = structlog.get_logger(__name__)
+
+
+class AuditTrail(Protocol):
+    """What the parts of the server are given to record with."""
+
+    def admit(self) -> None:
+        """Let a call begin.
+
+        Raises:
+            audit_unavailable: too much waits to be recorded already.
+            audit_broken: the trail cannot be continued.
+        """
+
+    def note(self, entry: Entry, *, soon: bool = False) -> None:
+        """Have an entry recorded within a second, or ``soon``: with the next commit."""
+
+    async def record(self, entry: Entry) -> None:
+        """Record an entry; it is durable when this returns.
+
+        Raises:
+            store_unavailable: it is not yet, because the database is away; it will be.
+        """
+
+
+class _Waiting(NamedTuple):
+    entry: Entry
+    done: asyncio.Future[None] | None
+
+
+class Trail:
+    """Records into one store; see :class:`AuditTrail` for the promises."""
+
+    def __init__(self, store: AuditStore, keys: Keys) -> None:
+        self._store = store
+        self._keys = keys
+        self._waiting: list[_Waiting] = []
+        self._some = asyncio.Event()
+        self._now = asyncio.Event()
+        self._head: Mark | None = None
+        self._broken = False
+        #: Of the batch that is being written: how many, and where it may stand already.
+        self._size = 0
+        self._doubtful: set[tuple[int, bytes]] = set()
+        self._told = -CHECKPOINT_SECONDS
+
+    def admit(self) -> None:
+        """See :class:`AuditTrail`."""
+        if len(self._waiting) < WAITING_LIMIT and not self._broken:
+            return
+        metrics.AUDIT_REFUSED.inc()
+        if self._broken:
+            raise AUDIT_BROKEN.error()
+        raise AUDIT_UNAVAILABLE.error(waiting=len(self._waiting))
+
+    def note(self, entry: Entry, *, soon: bool = False) -> None:
+        """See :class:`AuditTrail`."""
+        self._add(_Waiting(entry, None))
+        if soon:
+            self._now.set()
+
+    async def record(self, entry: Entry) -> None:
+        """See :class:`AuditTrail`."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._add(_Waiting(entry, done))
+        self._now.set()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await done
+        except TimeoutError as error:
+            raise STORE_UNAVAILABLE.error(
+                store="database",
+                state="What was asked for may have been done; it could not be put into the audit trail yet.",
+            ) from error
+
+    def _add(self, item: _Waiting) -> None:
+        self._waiting.append(item)
+        self._some.set()
+        if len(self._waiting) >= BATCH:
+            self._now.set()
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Write what is recorded until the context is left, and then what still waits."""
+        writing = asyncio.create_task(self._write())
+        try:
+            yield
+        finally:
+            await self._finish()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            self._spill()
+
+    async def _finish(self) -> None:
+        give_up = time.monotonic() + CLOSE_SECONDS
+        while self._waiting and time.monotonic() < give_up:
+            self._now.set()
+            await asyncio.sleep(0.01)
+
+    def _spill(self) -> None:
+        """Tell the log what cannot be recorded any more."""
+        for item in self._waiting:
+            log.error("audit.unwritten", entry=line(item.entry))
+        metrics.AUDIT_LOST.inc(len(self._waiting))
+        self._waiting.clear()
+
+    async def _write(self) -> None:
+        failures = 0
+        while True:
+            await self._some.wait()
+            if not failures:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_SECONDS):
+                        await self._now.wait()
+            self._now.clear()
+            try:
+                await self._write_some()
+            except Exception as error:
+                self._fail(error)
+                await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)])
+                failures += 1
+            else:
+                failures = 0
+
+    def _fail(self, error: Exception) -> None:
+        self._head = None
+        metrics.AUDIT_PROBLEM.set(1)
+        metrics.AUDIT_WAITING.set(len(self._waiting))
+        if isinstance(error, self._store.away):
+            log.warning("audit.store_away", error=repr(error), waiting=len(self._waiting))
+            return
+        # Not known to pass: the chain was touched, or a right is missing. Whoever waits need not wait longer.
+        self._broken = True
+        log.error("audit.broken", error=repr(error), waiting=len(self._waiting))
+        for item in self._waiting:
+            if item.done is not None and not item.done.done():
+                item.done.set_exception(AUDIT_BROKEN.error())
+
+    async def _write_some(self) -> None:
+        # What may have been written, though no answer came, must be asked for as it was.
+        self._size = self._size or min(BATCH, len(self._waiting))
+        await self._append([line(item.entry) for item in self._waiting[: self._size]])
+        written, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+        self._size, self._broken = 0, False
+        self._doubtful.clear()
+        for item in written:
+            if item.done is not None and not item.done.done():
+                item.done.set_result(None)
+        if not self._waiting:
+            self._some.clear()
+        if len(self._waiting) >= BATCH or any(item.done for item in self._waiting):
+            self._now.set()
+        metrics.AUDIT_ENTRIES.inc(len(written))
+        metrics.AUDIT_WAITING.set(len(self._waiting))
+        metrics.AUDIT_PROBLEM.set(0)
+        self._tell()
+
+    async def _append(self, lines: Sequence[str]) -> None:
+        while True:
+            for number, hash_ in self._doubtful:
+                if await self._store.has(number, hash_):
+                    return
+            head = self._head or await self._present()
+            self._head = None
+            batch = chained(self._keys.current, head, lines)
+            attempt = (head.number + 1, batch.hashes[0])
+            self._doubtful.add(attempt)
+            if await self._store.append(head, batch):
+                self._head = batch.head
+                return
+            self._doubtful.discard(attempt)
+            # Somebody else was first. Those who came second try again at different moments.
+            await asyncio.sleep(JITTER_SECONDS * secrets.randbelow(100) / 100)
+
+    async def _present(self) -> Mark:
+        head = await self._store.head()
+        if not genuine(self._keys, "head", head):
+            raise Touched(head)
+        return head
+
+    def _tell(self) -> None:
+        """Say in the log where the chain stands: whoever keeps the log elsewhere can verify against it."""
+        if self._head is not None and time.monotonic() > self._told + CHECKPOINT_SECONDS:
+            self._told = time.monotonic()
+            log.info("audit.checkpoint", checkpoint=str(Checkpoint(*self._head[:2])))
+
+
+class Touched(Exception):
+    """The head of the chain was not sealed by this server, or with a key that it does not have."""
+
+    def __init__(self, head: Mark) -> None:
+        super().__init__(f"the head at entry {head.number}, key {head.key or 'none'}, is not ours")
+
+
+def chained(key: Key, head: Mark, lines: Sequence[str]) -> Batch:
+    """Return the lines as they follow the entry ``head``."""
+    number, hash_ = head.number, head.hash
+    hashes = []
+    for text in lines:
+        number += 1
+        hash_ = link(key, number, hash_, text)
+        hashes.append(hash_)
+    return Batch(lines, hashes, sealed(key, "head", number, hash_))

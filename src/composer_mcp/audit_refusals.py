@@ -1,0 +1,30 @@
+"""Errors about the audit trail, which every call depends on.
+
+A part of the one table in ``errors``, from where these names are given on.
+"""
+
+from __future__ import annotations
+
+from composer_mcp.failures import ErrorCode
+
+AUDIT_UNAVAILABLE = ErrorCode(
+    "audit_unavailable",
+    status=503,
+    sentence="{waiting} entries of the audit trail wait for the server's own database, and what cannot be "
+    "recorded is not done. Nothing was done.",
+    remedy="Repeat the call with the same idempotency key in a few seconds.",
+    retryable=True,
+)
+AUDIT_BROKEN = ErrorCode(
+    "audit_broken",
+    status=503,
+    sentence="The audit trail was changed from outside, or the server lacks the key or the right to go on "
+    "with it. No call is done until that is settled; one under way may have been done.",
+    remedy="Tell the operator: the log says why (audit.broken), and composer-mcp audit verify says where.",
+)
+AUDIT_ENTRY_UNKNOWN = ErrorCode(
+    "audit_entry_unknown",
+    status=404,
+    sentence="The audit trail has no entry {number}; its entries are {first} to {last}.",
+    remedy="Use a number between these. Older entries are in the files that audit archive has written.",
+)
