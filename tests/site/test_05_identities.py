@@ -11,6 +11,7 @@ ALL_PATHS = (
     "object-store/composer",
     "object-store/admin",
     "application/state-key",
+    "application/audit-key",
     "composer-service/account",
 )
 

@@ -16,6 +16,7 @@ SECRETS = [
     "canary-database",
     "canary-owner",
     "canary-state-key",
+    "canary-audit-key",
     "canary-composer-token",
     "canary-project-key",
 ]
@@ -103,8 +104,13 @@ def test_a_worker_gets_no_secret_of_the_web_and_the_reverse(host: Any) -> None:
         shown = host.check_output(f"systemctl cat {unit}").splitlines()
         return {line.split("=")[1].split(":")[0] for line in shown if line.startswith("LoadCredential=")}
 
-    assert given("composer-web@blue") == {"database-password", "state-key", "tls.key"}
-    assert given("composer-worker@1") == {"database-password", "composer-token", "composer-project-key"}
+    assert given("composer-web@blue") == {"database-password", "state-key", "audit-key", "tls.key"}
+    assert given("composer-worker@1") == {
+        "database-password",
+        "audit-key",
+        "composer-token",
+        "composer-project-key",
+    }
 
 
 @pytest.mark.parametrize(("unit", "limit"), [("composer-web@blue", 2.5), ("composer-worker@1", 4.0)])

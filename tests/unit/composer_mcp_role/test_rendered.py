@@ -109,11 +109,13 @@ def test_each_process_gets_its_own_secrets_only() -> None:
     assert given_secrets(unit("composer-web@.service")) == {
         "database-password",
         "state-key",
+        "audit-key",
         "tls.key",
         *store,
     }
     assert given_secrets(unit("composer-worker@.service")) == {
         "database-password",
+        "audit-key",
         "composer-token",
         "composer-project-key",
         *store,
