@@ -167,18 +167,15 @@ def check(config: Config = None, as_json: AsJson = False) -> None:
     """Read the configuration as the services would, and say what is wrong; nothing is started or reached."""
     settings = prepare(config)
     from composer_mcp.settings import find_config
-    from composer_mcp.settings.model import given
 
     path = config or find_config()
-    read = given(path)
+    named = _names(settings.given.environment)
     if as_json:
-        print_json(
-            {"ok": True, "file": path, "alone": settings.alone, "environment": _names(read.environment)}
-        )
+        print_json({"ok": True, "file": path, "alone": settings.alone, "environment": named})
         return
     kind = "a server that runs alone" if settings.alone else "a platform"
     typer.echo(f"{path or 'the environment'}: good, for {kind}")
-    for name in _names(read.environment):
+    for name in named:
         typer.echo(f"the environment sets {name}")
 
 
@@ -220,20 +217,17 @@ def _read(config: Path | None, credentials: Path | None) -> tuple[list[Value], S
     settings = prepare(config)
     from composer_mcp.runtime import listing
     from composer_mcp.runtime.opening import runtime_store
-    from composer_mcp.settings import find_config
-    from composer_mcp.settings.model import given
 
     async def run() -> Stored:
         async with runtime_store(settings, secrets(settings, credentials)) as store:
             return await store.read()
 
-    read = given(config or find_config())
     try:
         stored: Stored | None = asyncio.run(run())
         away = None
     except ComposerError as error:
         stored, away = None, f"what was changed at run time cannot be read: {error.sentence}"
-    return listing.values(settings, read, stored), stored, away
+    return listing.values(settings, stored), stored, away
 
 
 def _plain(value: Any) -> str:

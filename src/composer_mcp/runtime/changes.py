@@ -15,11 +15,13 @@ from composer_mcp.errors import (
     SETTINGS_CHANGED,
     ComposerError,
 )
+from composer_mcp.runtime import listing
 from composer_mcp.runtime.current import RuntimeSettings, take_over
 from composer_mcp.runtime.keys import CHANGEABLE
 from composer_mcp.settings import catalogue
 
 if TYPE_CHECKING:
+    from composer_mcp.runtime.listing import Value
     from composer_mcp.runtime.store import RuntimeStore, Stored
     from composer_mcp.settings import Settings
 
@@ -32,7 +34,17 @@ class Changes:
 
     def __init__(self, store: RuntimeStore, settings: Settings) -> None:
         self._store = store
+        self._settings = settings
         self._base = RuntimeSettings.of(settings)
+
+    async def listing(self) -> tuple[int, list[Value]]:
+        """Return the newest version and every setting as it applies.
+
+        Raises:
+            store_unavailable.
+        """
+        stored = await self._store.read()
+        return stored.version, listing.values(self._settings, stored)
 
     async def change(self, values: Mapping[str, Any], *, actor: str, expected: int | None = None) -> Stored:
         """Set, or where the value is ``None`` unset, all of ``values`` or none.

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from composer_mcp.runtime.keys import CHANGEABLE
 from composer_mcp.runtime.settings import IntakeSettings
-from composer_mcp.settings.sections import LogSettings, QueueSettings
+from composer_mcp.settings.sections import LogSettings, QueueSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from composer_mcp.runtime.store import Stored
@@ -28,11 +28,33 @@ class RuntimeSettings(BaseModel):
     intake: IntakeSettings
     log: LogSettings
     queue: QueueSettings
+    worker: WorkerSettings
 
     @classmethod
     def of(cls, settings: Settings) -> RuntimeSettings:
         """Return what the configuration says, with nothing overridden."""
-        return cls(version=0, intake=settings.intake, log=settings.log, queue=settings.queue)
+        return cls(
+            version=0,
+            intake=settings.intake,
+            log=settings.log,
+            queue=settings.queue,
+            worker=settings.worker,
+        )
+
+    @property
+    def accepting(self) -> QueueSettings:
+        """The bounds of the queue for new jobs: no room at all while they are refused.
+
+        So a call that had been accepted before finds its job all the same.
+        """
+        if self.intake.mode == "accept":
+            return self.queue
+        return self.queue.model_copy(update={"per_tenant_limit": 0, "total_limit": 0})
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many jobs may wait, of one tenant and of all, for another one to be accepted."""
+        return self.accepting.per_tenant_limit, self.accepting.total_limit
 
     def overridden(self, values: Mapping[str, Any], version: int) -> RuntimeSettings:
         """Return a copy in which ``values``, by dotted name, apply.

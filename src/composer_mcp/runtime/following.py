@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from composer_mcp.errors import ComposerError
+from composer_mcp.observability import logs
+from composer_mcp.runtime.store import CHANNEL
+from composer_mcp.store.listener import Ear
 
 if TYPE_CHECKING:
     from composer_mcp.runtime.current import Live
@@ -28,9 +31,9 @@ log = structlog.get_logger(__name__)
 class Follower:
     """Applies each stored change to ``live``."""
 
-    def __init__(self, store: RuntimeStore, live: Live) -> None:
-        self._store = store
+    def __init__(self, live: Live) -> None:
         self._live = live
+        live.on_change(lambda now: logs.set_level(now.log.level))
         self._told = asyncio.Event()
         self._away = False
 
@@ -38,31 +41,36 @@ class Follower:
         """Look at once; called when a change was announced, or when announcements may have been missed."""
         self._told.set()
 
+    @property
+    def ear(self) -> Ear:
+        """What a process with a listener must listen to."""
+        return Ear(CHANNEL, lambda _: self.look(), self.look)
+
     @contextlib.asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
+    async def run(self, store: RuntimeStore) -> AsyncIterator[None]:
         """Follow until the context is left; what is stored already applies when it is entered."""
-        await self._look()
-        task = asyncio.create_task(self._follow())
+        await self._look(store)
+        task = asyncio.create_task(self._follow(store))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _follow(self) -> None:
+    async def _follow(self, store: RuntimeStore) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._told.wait()
             self._told.clear()
-            await self._look()
+            await self._look(store)
 
-    async def _look(self) -> None:
+    async def _look(self, store: RuntimeStore) -> None:
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 # Not only a greater version: a restored database may have a smaller one.
-                if await self._store.version() != self._live.current().version:
-                    self._live.apply(await self._store.read())
+                if await store.version() != self._live.current().version:
+                    self._live.apply(await store.read())
         except (ComposerError, TimeoutError) as error:
             if not self._away:
                 log.warning("runtime.store_away", error=repr(error), version=self._live.current().version)

@@ -14,4 +14,5 @@ CHANGEABLE = (
     "queue.per_tenant_limit",
     "queue.retention_days",
     "queue.total_limit",
+    "worker.interactive_slots",
 )

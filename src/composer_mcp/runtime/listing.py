@@ -45,7 +45,7 @@ class Value:
         return asdict(self)
 
 
-def values(settings: Settings, given: Given, stored: Stored | None) -> list[Value]:
+def values(settings: Settings, stored: Stored | None) -> list[Value]:
     """Return every setting; ``stored`` is what overrides the configuration, ``None`` if it is not known."""
     described = catalogue.by_name()
     overrides = {} if stored is None else stored.overrides
@@ -58,7 +58,7 @@ def values(settings: Settings, given: Given, stored: Stored | None) -> list[Valu
         setting = described.get(_general(name))
         if setting is None:
             continue  # A section that may be left out, and is.
-        value, source = configured, _source(name, given)
+        value, source = configured, _source(name, settings.given)
         override = overrides.get(name)
         applies = override is not None and override.value is not None and name not in ignored
         if override is not None and applies:

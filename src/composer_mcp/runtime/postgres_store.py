@@ -9,11 +9,9 @@ from typing import Any
 import asyncpg
 
 from composer_mcp.errors import SETTINGS_CHANGED, STORE_UNAVAILABLE
-from composer_mcp.runtime.store import Override, Stored
+from composer_mcp.runtime.store import CHANNEL, Override, Stored
 from composer_mcp.store.database import UNREACHABLE
 
-#: Also written in CHANGE.
-CHANNEL = "composer_setting"
 VERSION = "select version from runtime_version"
 READ = """
 select now.version as newest, setting.key, setting.value, setting.version, setting.changed_at,
@@ -27,7 +25,7 @@ select key, value::json, $3, $4 from unnest($1::text[], $2::text[]) as changed(k
 on conflict (key) do update set value = excluded.value, version = excluded.version,
     changed_by = excluded.changed_by, changed_at = clock_timestamp()
 """
-ANNOUNCE = "select pg_notify('composer_setting', $1::text)"
+ANNOUNCE = "select pg_notify($1, $2)"
 
 
 class PostgresRuntimeStore:
@@ -59,7 +57,7 @@ class PostgresRuntimeStore:
                 if version is None:
                     raise SETTINGS_CHANGED.error(expected=expected)
                 await connection.execute(CHANGE, list(values), texts, version, actor)
-                await connection.execute(ANNOUNCE, str(version))
+                await connection.execute(ANNOUNCE, CHANNEL, str(version))
                 return _stored(await connection.fetch(READ))
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
             raise _unavailable("The settings may or may not be changed.", error) from error

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+#: On which a change is announced where the store can announce.
+CHANNEL = "composer_setting"
+
 
 @dataclass(frozen=True, slots=True)
 class Override:

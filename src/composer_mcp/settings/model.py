@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -43,6 +43,14 @@ from composer_mcp.settings.sections import (
 )
 
 ENVIRONMENT_PREFIX = "COMPOSER_MCP__"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was written by hand, unchecked: in the file, and in the environment; all else is a default."""
+
+    file: Mapping[str, Any]
+    environment: Mapping[str, Any]
 
 
 class Settings(BaseSettings):
@@ -79,6 +87,13 @@ class Settings(BaseSettings):
     compositions: CompositionsSettings = CompositionsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    _given: Given = PrivateAttr(Given({}, {}))
+
+    @property
+    def given(self) -> Given:
+        """Where the values come from."""
+        return self._given
 
     @model_validator(mode="before")
     @classmethod
@@ -156,23 +171,6 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What was written by hand: in the file, and in the environment; all else is a default."""
-
-    file: Mapping[str, Any]
-    environment: Mapping[str, Any]
-
-
-def given(path: Path | None) -> Given:
-    """Read what was written, unchecked, to tell where a value comes from.
-
-    Raises:
-        ConfigurationError: the file is missing, unreadable, or no TOML.
-    """
-    return Given({} if path is None else _read(path), EnvSettingsSource(Settings)())
-
-
 def find_config() -> Path | None:
     """Return the configuration that is read when none is named; ``None`` if there is none."""
     places = [DEFAULT_CONFIG]
@@ -198,14 +196,17 @@ def load(path: Path | None, *, bind: str | None = None) -> Settings:
     Raises:
         ConfigurationError: it is missing, unreadable, or has an unknown key or a wrong type.
     """
-    values = {} if path is None else _read(path)
+    written = {} if path is None else _read(path)
+    values = dict(written)
     if bind is not None and "database" not in values:
         values.setdefault("public_url", f"http://{bind}/mcp")
     mistake = unknown_variable(ENVIRONMENT_PREFIX, Settings)
     if mistake is not None:
         raise ConfigurationError(mistake)
     try:
-        return Settings(**values)
+        settings = Settings(**values)
+        settings._given = Given(written, EnvSettingsSource(Settings)())
+        return settings
     except ValidationError as error:
         heading = f"the configuration {path} cannot be used:"
         if path is None:

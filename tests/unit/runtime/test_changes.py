@@ -17,7 +17,6 @@ from composer_mcp.runtime.keys import CHANGEABLE
 from composer_mcp.runtime.sqlite_store import SqliteRuntimeStore
 from composer_mcp.runtime.store import Override, Stored
 from composer_mcp.settings import Settings, catalogue, load
-from composer_mcp.settings.model import given
 from composer_mcp.store.sqlite import Sqlite
 
 pytestmark = pytest.mark.anyio
@@ -135,7 +134,7 @@ def test_the_list_tells_where_each_value_comes_from(
     monkeypatch.setenv("COMPOSER_MCP__WORKER__CONCURRENCY", "4")
     settings = load(config)
     overrides = stored(log__level="debug", queue__total_limit="none")
-    shown = {each.name: each for each in listing.values(settings, given(config), overrides)}
+    shown = {each.name: each for each in listing.values(settings, overrides)}
     assert shown["worker.concurrency"].value == 4
     sources = ("worker.concurrency", "queue.total_limit", "queue.per_tenant_limit", "log.level")
     assert [shown[name].source for name in sources] == ["environment", "file", "default", "runtime"]
