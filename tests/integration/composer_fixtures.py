@@ -38,6 +38,7 @@ from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
 
 from .support.authority import Authority
+from .support.site import Site
 
 TESTS = Path(__file__).parents[1]
 START_SECONDS = 20
@@ -194,16 +195,20 @@ class Chromium:
         shells = set(ours.values())
         return [process for process in ours if process not in shells]
 
-    def is_confined(self) -> bool:
-        """Whether there are renderers and all of them are under a system call filter."""
+    def renderers(self) -> set[int]:
+        """Ids of the processes that show pages."""
         family = set(self.processes())
-        table = sorted(_process_table())
-        renderers = []
-        for process, parent, command in table:
+        found = set()
+        for process, parent, command in sorted(_process_table()):
             if parent in family:
                 family.add(process)
                 if b"--type=renderer" in command:
-                    renderers.append(Path(f"/proc/{process}/status").read_text())
+                    found.add(process)
+        return found
+
+    def is_confined(self) -> bool:
+        """Whether there are renderers and all of them are under a system call filter."""
+        renderers = [Path(f"/proc/{process}/status").read_text() for process in self.renderers()]
         return bool(renderers) and all("Seccomp:\t2" in status for status in renderers)
 
 
@@ -265,6 +270,13 @@ def chromium_for_tests(authority: Authority) -> Iterator[Chromium]:
     wrapper.chmod(0o755)
     yield Chromium(wrapper, folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def site(authority: Authority) -> Iterator[Site]:
+    running = Site(authority)
+    yield running
+    running.stop()
 
 
 class Story(list[str]):

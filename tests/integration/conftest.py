@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .composer_fixtures import bench, chromium, standin, standin_process
+from .composer_fixtures import bench, chromium, site, standin, standin_process
 from .support.authority import Authority
 from .support.installation import PUBLIC_URL, Platform
 from .support.issuer import Issuer
@@ -18,8 +18,7 @@ from .support.postgres import Postgres
 from .support.processes import Process
 from .support.seaweed import Seaweed
 
-__all__ = ["bench", "chromium", "standin", "standin_process"]
-__all__ = ["bench", "chromium", "standin", "standin_process"]
+__all__ = ["bench", "chromium", "site", "standin", "standin_process"]
 
 _numbers = itertools.count(1)
 

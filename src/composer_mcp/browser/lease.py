@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
 from playwright.async_api import (
-    Browser,
     BrowserContext,
     ConsoleMessage,
     Download,
@@ -20,32 +22,82 @@ from playwright.async_api import (
 )
 from playwright.async_api import Error as PlaywrightError
 
+from composer_mcp.browser import folders
+from composer_mcp.browser.running import Running
 from composer_mcp.browser.settings import BrowserSettings
+from composer_mcp.observability import metrics
 
 #: What is kept of each kind of error; a broken page can report thousands.
 MAX_ERRORS = 50
 MAX_ERROR_LENGTH = 300
 CLOSE_SECONDS = 10
+#: A page that does not say what one and one is for so long, hangs.
+ALIVE_SECONDS = 3.0
 #: Addresses that stay inside the page.
 INNER_SCHEMES = {"about", "blob", "data"}
+# Runs in every frame before the page's own scripts. A peer connection over TCP asks neither the interception
+# nor the list of hosts; nothing in Composer needs one.
+NO_PEERS = """for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection", "RTCDataChannel"])
+    delete globalThis[name];"""
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class Lease:
-    """A page for one job, in a context that nobody used before."""
+    """A page for one job, in a context that nobody used before, and a folder that is the job's own.
+
+    ``trouble`` says why the page cannot be used any more. ``pictures`` is for whoever takes a large picture:
+    one at a time in a browser, because its memory is not needed twice.
+    """
 
     page: Page
+    running: Running
+    folder: Path
+    pictures: asyncio.Lock
     picture_max_height: int
     picture_max_bytes: int
     console_errors: list[str] = field(default_factory=list)
     network_errors: list[str] = field(default_factory=list)
+    trouble: str | None = None
 
     def note(self, errors: list[str], text: str) -> None:
         """Keep an error, within bounds."""
         if len(errors) < MAX_ERRORS:
             errors.append(text[:MAX_ERROR_LENGTH])
+
+    def refuse(self, what: str, address: str) -> None:
+        """Note and count what the page tried and may not."""
+        metrics.BROWSER_REFUSALS.labels(what).inc()
+        self.note(self.network_errors, f"{REFUSALS[what]}: {without_secrets(address)}")
+
+    def fail(self, kind: str, trouble: str) -> None:
+        """Note and count why the page is of no more use; the first reason stays."""
+        if self.trouble is None:
+            self.trouble = trouble
+            metrics.BROWSER_FAILURES.labels(kind).inc()
+            log.warning("browser.page_failed", kind=kind)
+
+    def forget(self) -> None:
+        """Forget what was noted so far: it was not the job's doing."""
+        self.console_errors.clear()
+        self.network_errors.clear()
+
+    async def is_alive(self, seconds: float = ALIVE_SECONDS) -> bool:
+        """Whether the page answers; one that does not is noted as hung."""
+        try:
+            async with asyncio.timeout(seconds):
+                return bool(await self.page.evaluate("1 + 1 === 2"))
+        except TimeoutError:
+            self.fail("page_hung", "its page does not respond")
+        except PlaywrightError as error:
+            # A page that navigates at this moment cannot answer, and lives.
+            return "navigat" in error.message and self.trouble is None
+        return False
+
+
+#: What a page may not do, and how it is told.
+REFUSALS = {"host": "blocked", "download": "download refused", "window": "window refused"}
 
 
 def without_secrets(address: str) -> str:
@@ -56,38 +108,54 @@ def without_secrets(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-async def open_lease(browser: Browser, settings: BrowserSettings, hosts: Collection[str]) -> Lease:
-    """Open a context whose pages reach ``hosts`` over https and nothing else; the caller closes it."""
-    context = await browser.new_context(
-        accept_downloads=False,
-        service_workers="block",
-        viewport={"width": settings.viewport_width, "height": settings.viewport_height},
-        locale="pt-BR",
-        timezone_id="America/Sao_Paulo",
-        reduced_motion="reduce",
-    )
+async def open_lease(
+    running: Running, settings: BrowserSettings, hosts: Collection[str], folder: Path, pictures: asyncio.Lock
+) -> Lease:
+    """Open a context whose pages reach ``hosts`` over https and nothing else; the caller closes it.
+
+    ``folder`` is removed with the lease.
+    """
     try:
-        return await _watched(context, settings, set(hosts))
+        context = await running.browser.new_context(
+            accept_downloads=False,
+            service_workers="block",
+            viewport={"width": settings.viewport_width, "height": settings.viewport_height},
+            locale="pt-BR",
+            timezone_id="America/Sao_Paulo",
+            reduced_motion="reduce",
+        )
+        try:
+            await context.add_init_script(NO_PEERS)
+            taken = Lease(
+                await context.new_page(),
+                running,
+                folder,
+                pictures,
+                settings.picture_max_height,
+                settings.picture_max_bytes,
+            )
+            await _watch(taken, context, hosts)
+        except BaseException:
+            await asyncio.shield(_close(context))
+            raise
     except BaseException:
-        await asyncio.shield(_close(context))
+        folders.remove(folder)
         raise
+    return taken
 
 
 async def close_lease(taken: Lease) -> bool:
     """Close the context, also when the job that used it was cancelled; return whether that worked."""
-    return await asyncio.shield(_close(taken.page.context))
+    try:
+        return await asyncio.shield(_close(taken.page.context))
+    finally:
+        await asyncio.shield(asyncio.to_thread(folders.remove, taken.folder))
 
 
-async def _watched(context: BrowserContext, settings: BrowserSettings, hosts: set[str]) -> Lease:
-    taken = Lease(await context.new_page(), settings.picture_max_height, settings.picture_max_bytes)
-
+async def _watch(taken: Lease, context: BrowserContext, hosts: Collection[str]) -> None:
     async def guard(route: Route) -> None:
-        request = route.request
-        parts = urlsplit(request.url)
-        if parts.scheme in INNER_SCHEMES or (parts.scheme == "https" and parts.hostname in hosts):
-            await route.continue_()
-        else:
-            taken.note(taken.network_errors, f"blocked: {without_secrets(request.url)}")
+        taken.refuse("host", route.request.url)
+        with contextlib.suppress(PlaywrightError):
             await route.abort("blockedbyclient")
 
     def on_failed(request: Request) -> None:
@@ -104,15 +172,39 @@ async def _watched(context: BrowserContext, settings: BrowserSettings, hosts: se
             taken.note(taken.console_errors, message.text)
 
     def on_download(download: Download) -> None:
-        taken.note(taken.network_errors, f"download refused: {without_secrets(download.url)}")
+        taken.refuse("download", download.url)
 
-    await context.route("**/*", guard)
+    def on_crash(_: Page) -> None:
+        if taken.running.stopped > 0:
+            taken.running.stopped -= 1
+            taken.fail("page_too_large", "its page used more memory than it may and was stopped")
+        elif taken.running.is_up:
+            taken.fail("page_crashed", "its page crashed")
+
+    async def on_page(page: Page) -> None:
+        # The browser opens none by itself; should it ever, nobody watches over what happens in it.
+        taken.refuse("window", page.url)
+        with contextlib.suppress(PlaywrightError):
+            await page.close()
+
+    await context.route(beyond(hosts), guard)
     context.on("requestfailed", on_failed)
     context.on("response", on_response)
     context.on("console", on_console)
     context.on("weberror", lambda error: taken.note(taken.console_errors, str(error.error)))
+    context.on("page", on_page)
     taken.page.on("download", on_download)
-    return taken
+    taken.page.on("crash", on_crash)
+
+
+def beyond(hosts: Collection[str]) -> re.Pattern[str]:
+    """Return what the addresses have in common that a page must not reach.
+
+    It is judged where the requests are, so that those which are allowed do not wait for us.
+    """
+    names = "|".join(re.escape(host) for host in sorted(hosts)) or "(?!)"
+    inner = "|".join(sorted(INNER_SCHEMES))
+    return re.compile(rf"^(?!(?:https://(?:{names})(?::\d+)?(?:[/?#]|$)|(?:{inner}):))", re.IGNORECASE)
 
 
 async def _close(context: BrowserContext) -> bool:

@@ -1,118 +1,79 @@
 """One Chromium per worker, leased context by context.
 
-A browser that crashed, served enough leases or grew old is replaced: the new one is started first, so no
-lease is refused, and the old one ends with its last lease.
+A browser that crashed, served enough leases, grew old or large is replaced: the new one is started first, so
+no lease is refused, and the old one ends with its last lease. One page is opened ahead of the next job.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
-import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Collection
-from pathlib import Path
+from collections.abc import AsyncIterator, Collection, Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
-from playwright.async_api import Browser, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
+from composer_mcp.browser import folders
+from composer_mcp.browser.launcher import Launcher
 from composer_mcp.browser.lease import Lease, close_lease, open_lease
+from composer_mcp.browser.running import Running
 from composer_mcp.browser.settings import BrowserSettings
+from composer_mcp.browser.spare import Spare
 from composer_mcp.errors import BROWSER_UNAVAILABLE, ComposerError
 from composer_mcp.observability import metrics
 
-#: What of our environment Chromium needs; credentials and configuration stay with us.
-ENVIRONMENT = (
-    "DISPLAY", "HOME", "LANG", "LC_ALL", "PATH", "TZ", "XAUTHORITY",
-    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
-)  # fmt: skip
-ARGUMENTS = (
-    "--disable-background-networking",
-    "--disable-breakpad",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    # Peer connections would leave the page without asking for a host name.
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--force-color-profile=srgb",
-    "--font-render-hinting=none",
-)
-#: What of our environment the driver must not have: debug output would show addresses with the token.
-DRIVERS_OWN = ("TMPDIR", "DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_OPTIONS", "NODE_DEBUG")
-LAUNCH_TRIES = 2
 OPEN_TRIES = 2
-CLOSE_SECONDS = 10
+#: After a start that failed, the next one waits for a lease, or for so long.
+PAUSE_SECONDS = 10.0
+#: Every so many looks at the pages, the whole browser is weighed.
+WEIGH_EVERY = 10
 
 log = structlog.get_logger(__name__)
-
-
-class Running:
-    """One browser process tree and the use that was made of it."""
-
-    def __init__(self, browser: Browser, process: int, hosts: frozenset[str]) -> None:
-        self.browser = browser
-        self.process = process
-        self.hosts = hosts
-        self.renew()
-        self.open = 0
-        # The browser's own word is not enough: it is not told when the driver dies.
-        self.broken = False
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it can be used."""
-        return not self.broken and self.browser.is_connected()
-
-    def renew(self) -> None:
-        """Count its use from now on."""
-        self.born = self.used = time.monotonic()
-        self.leases = 0
-
-    def is_worn(self, settings: BrowserSettings) -> bool:
-        """Whether it has done its part."""
-        age = time.monotonic() - self.born
-        return self.leases >= settings.recycle_after_leases or age >= settings.recycle_after_seconds
 
 
 class BrowserPool:
     """Leases fresh contexts, at most ``concurrency`` at a time; use it as an async context manager.
 
     ``hosts`` are those that every lease may reach. A lease that names others as well costs a new browser.
+    ``visit`` is an address that the spare page opens while it waits, so that its host is known to the page.
     A ``lazy`` pool has a browser only while it is used: from a lease until ``idle_seconds`` after the last.
     """
 
-    def __init__(self, settings: BrowserSettings, hosts: Collection[str] = (), *, lazy: bool = False) -> None:
+    def __init__(
+        self,
+        settings: BrowserSettings,
+        hosts: Collection[str] = (),
+        *,
+        visit: str | None = None,
+        lazy: bool = False,
+    ) -> None:
         self._settings = settings
         self._lazy = lazy
         self._hosts = frozenset(hosts) | frozenset(settings.allowed_hosts)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._launching = asyncio.Lock()
-        self._playwright: Playwright | None = None
+        self._pictures = asyncio.Lock()
         self._current: Running | None = None
         self._retired: set[Running] = set()
-        self._directory: Path | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._resting: asyncio.Task[None] | None = None
+        self._spare = Spare(settings, visit, self._later)
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def __aenter__(self) -> Self:
-        self._directory = Path(
-            tempfile.mkdtemp(prefix="composer-browser-", dir=self._settings.temporary_directory)
-        )
-        metrics.BROWSER_CAPACITY.set(self._settings.concurrency)
-        if self._lazy:
-            self._resting = asyncio.create_task(self._rest())
-        else:
+        self._folders = await asyncio.to_thread(folders.Folders, self._settings.temporary_directory)
+        self._launcher = Launcher(self._settings, self._folders.path)
+        if not self._lazy:
             try:
                 await self._browser(self._hosts)
             except BaseException:
                 await self._end()
                 raise
+            self._wake.set()
+        keepers = [self._tend(), self._watch()] + ([self._rest()] if self._lazy else [])
+        self._keepers = [asyncio.create_task(keeper) for keeper in keepers]
         return self
 
     async def __aexit__(
@@ -124,6 +85,11 @@ class BrowserPool:
     def is_healthy(self) -> bool:
         """Whether a browser is up at this moment."""
         return self._current is not None and self._current.is_up
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a page stands ready for the next job."""
+        return self._spare.is_ready
 
     @contextlib.asynccontextmanager
     async def lease(self, hosts: Collection[str] = ()) -> AsyncIterator[Lease]:
@@ -140,65 +106,138 @@ class BrowserPool:
             reason = f"all {self._settings.concurrency} contexts were in use"
             raise BROWSER_UNAVAILABLE.error(reason=reason) from None
         try:
-            with metrics.BROWSER_CONTEXTS.track_inprogress():
-                async with self._context(frozenset(hosts) | self._hosts) as taken:
-                    yield taken
+            taken = await self._open(frozenset(hosts) | self._hosts)
+            try:
+                self._wake.set()
+                yield taken
+            finally:
+                await self._give_back(taken)
         finally:
             self._slots.release()
 
-    @contextlib.asynccontextmanager
-    async def _context(self, hosts: frozenset[str]) -> AsyncIterator[Lease]:
-        running, taken = await self._open(hosts)
-        try:
-            yield taken
-        finally:
-            try:
-                if not await close_lease(taken):
-                    running.broken = True
-            finally:
-                running.open -= 1
-                running.used = time.monotonic()
-                if running in self._retired and running.open == 0:
-                    self._retired.discard(running)
-                    self._close_later(running)
-
-    async def _open(self, hosts: frozenset[str]) -> tuple[Running, Lease]:
+    async def _open(self, hosts: frozenset[str]) -> Lease:
+        taken = await self._spare.take(hosts, self._current)
+        metrics.BROWSER_SPARES.labels("none" if taken is None else "taken").inc()
         for _ in range(OPEN_TRIES):
-            running = await self._browser(hosts)
+            running = taken.running if taken else await self._browser(hosts)
             metrics.BROWSER_LEASES.inc()
             running.leases += 1
             running.open += 1
+            if taken is not None:
+                return taken
             try:
-                # A browser that hangs would otherwise keep every job until its limit, for ever.
-                async with asyncio.timeout(self._settings.launch_timeout_seconds):
-                    return running, await open_lease(running.browser, self._settings, hosts)
+                return await self._lease_of(running, hosts)
             except BaseException as error:
                 running.open -= 1
                 if not isinstance(error, (PlaywrightError, TimeoutError)):
                     raise
-                log.warning("browser.broken", reason=str(error)[:200] or "it hangs")
-                running.broken = True
+                running.lose("browser_hung", str(error) or "it opens no page")
         raise BROWSER_UNAVAILABLE.error(reason="it opens no page")
+
+    async def _lease_of(self, running: Running, hosts: frozenset[str]) -> Lease:
+        folder = await asyncio.to_thread(self._folders.make)
+        # A browser that hangs would otherwise keep every job until its limit, for ever.
+        async with asyncio.timeout(self._settings.launch_timeout_seconds):
+            return await open_lease(running, self._settings, hosts, folder, self._pictures)
+
+    async def _give_back(self, taken: Lease) -> None:
+        running = taken.running
+        try:
+            if not await close_lease(taken):
+                running.lose("browser_hung", "a context could not be closed")
+        finally:
+            running.open -= 1
+            running.used = time.monotonic()
+            if running in self._retired and running.open == 0:
+                self._retired.discard(running)
+                self._later(running.close())
+            self._wake.set()
 
     async def _browser(self, hosts: frozenset[str]) -> Running:
         """Return a browser that is up and may reach ``hosts``; start one if there is none."""
         async with self._launching:
             current = self._current
-            fits = current is not None and current.is_up and hosts <= current.hosts
-            if current is not None and fits and not current.is_worn(self._settings):
+            if current is not None and current.is_up and hosts <= current.hosts:
                 return current
-            self._hosts |= hosts
+            return await self._replace(hosts, "host" if current is not None and current.is_up else "lost")
+
+    async def _replace(self, hosts: frozenset[str], reason: str) -> Running:
+        """Start a browser in the place of the present one; whoever calls this is launching."""
+        before = self._current
+        self._hosts |= hosts
+        alone = not self._retired and not self.is_healthy
+        self._current = await self._launcher.launch(self._hosts, alone=alone)
+        if before is not None:
+            metrics.BROWSER_RECYCLES.labels(reason).inc()
+            log.info("browser.replaced", leases=before.leases, reason=reason)
+            self._spare.discard()
+            if before.open:
+                self._retired.add(before)
+            else:
+                self._later(before.close())
+        self._count()
+        return self._current
+
+    async def _tend(self) -> None:
+        """Keep a browser that is not worn, and one page ahead, while nobody waits for them."""
+        pause: float | None = None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            self._wake.clear()
+            pause = self._settings.spare_seconds
             try:
-                self._current = await self._launch()
+                await self._renew()
+                await self._prepare()
+            except (ComposerError, PlaywrightError, TimeoutError) as error:
+                log.warning("browser.not_tended", reason=str(error)[:200])
+                pause = PAUSE_SECONDS
+
+    async def _renew(self) -> None:
+        current = self._current
+        if current is None:
+            return
+        wear = current.wear(self._settings) if current.is_up else "lost"
+        if wear is None or (wear == "lost" and self._lazy):
+            return
+        async with self._launching:
+            if self._current is not current:
+                return
+            try:
+                await self._replace(self._hosts, wear)
             except ComposerError:
-                if current is None or not fits:
-                    raise
                 # Worn, but better than none; the next try comes after as much use again.
                 current.renew()
-                return current
-            if current is not None:
-                self._retire(current)
-            return self._current
+                raise
+
+    async def _prepare(self) -> None:
+        running = self._current
+        if running is None or not running.is_up or not self._settings.warm_spare:
+            return
+        # It belongs to nobody yet: what it costs is not taken from the slots of jobs.
+        await self._spare.keep(running, lambda: self._lease_of(running, running.hosts))
+
+    async def _watch(self) -> None:
+        """Stop pages that use too much memory, and weigh the browsers from time to time."""
+        looks = 0
+        while True:
+            await asyncio.sleep(self._settings.watch_seconds)
+            looks += 1
+            browsers = [each for each in (self._current, *self._retired) if each is not None and each.is_up]
+            for running in browsers:
+                await self._look_at(running, weigh=looks % WEIGH_EVERY == 0)
+            self._count()
+
+    async def _look_at(self, running: Running, *, weigh: bool) -> None:
+        if not await running.answers():
+            self._wake.set()
+            return
+        await asyncio.to_thread(running.stop_heavy_pages, self._settings.page_limit_mib)
+        if weigh:
+            await asyncio.to_thread(running.weigh)
+            if running is self._current and running.wear(self._settings):
+                self._wake.set()
 
     async def _rest(self) -> None:
         """Close a browser that nobody uses, and its driver with it; the next lease starts both again."""
@@ -212,111 +251,32 @@ class BrowserPool:
                     continue
                 self._current = None
                 log.info("browser.rests", leases=current.leases)
-                await _close(current)
+                self._spare.discard()
+                await current.close()
                 if not self._retired:
-                    await self._stop_driver()
+                    await self._launcher.stop()
+                self._count()
 
-    def _retire(self, running: Running) -> None:
-        log.info("browser.replaced", leases=running.leases, crashed=not running.is_up)
-        if running.open:
-            self._retired.add(running)
-        else:
-            self._close_later(running)
+    def _later(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _close_later(self, running: Running) -> None:
-        task = asyncio.create_task(_close(running))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def _launch(self) -> Running:
-        reason = ""
-        for attempt in range(1, LAUNCH_TRIES + 1):
-            try:
-                playwright = await self._driver()
-                browser = await self._start(playwright)
-                process = await _process_of(browser)
-            except PlaywrightError as error:
-                reason = error.message.strip().splitlines()[0] if error.message.strip() else "no reason given"
-                metrics.BROWSER_LAUNCHES.labels("failed").inc()
-                log.error("browser.launch_failed", reason=error.message[:2000], attempt=attempt)
-                # The driver itself may have died; a new one costs little, unless browsers still hang on it.
-                if not self.is_healthy and not self._retired:
-                    await self._stop_driver()
-            else:
-                metrics.BROWSER_LAUNCHES.labels("started").inc()
-                log.info("browser.launched", version=browser.version)
-                return Running(browser, process, self._hosts)
-        raise BROWSER_UNAVAILABLE.error(reason=f"it does not start: {reason[:200]}")
-
-    async def _start(self, playwright: Playwright) -> Browser:
-        settings = self._settings
-        directory = str(self._directory)
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        # Pages are kept from other hosts by the context; this also holds for redirects, which it cannot see.
-        reachable = ", ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in sorted(self._hosts))])
-        return await playwright.chromium.launch(
-            executable_path=settings.executable,
-            headless=settings.headless,
-            chromium_sandbox=True,
-            args=[*ARGUMENTS, f"--host-resolver-rules={reachable}"],
-            env={**environment, "TMPDIR": directory},
-            artifacts_dir=directory,
-            downloads_path=directory,
-            timeout=settings.launch_timeout_seconds * 1000,
-            # The worker decides when the browser ends; jobs under way finish first.
-            handle_sigint=False,
-            handle_sigterm=False,
-            handle_sighup=False,
-        )
-
-    async def _driver(self) -> Playwright:
-        if self._playwright is None:
-            before = {name: os.environ.pop(name, None) for name in DRIVERS_OWN}
-            # The driver keeps browser profiles in its TMPDIR and knows no other way to name the place.
-            os.environ["TMPDIR"] = str(self._directory)
-            try:
-                self._playwright = await async_playwright().start()
-            finally:
-                del os.environ["TMPDIR"]
-                os.environ.update({name: value for name, value in before.items() if value is not None})
-        return self._playwright
-
-    async def _stop_driver(self) -> None:
-        playwright, self._playwright = self._playwright, None
-        if playwright is not None:
-            with contextlib.suppress(PlaywrightError, TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await playwright.stop()
+    def _count(self) -> None:
+        browsers = [*self._retired, *([self._current] if self._current else [])]
+        metrics.BROWSERS.set(sum(each.is_up for each in browsers))
+        metrics.BROWSER_MEMORY_BYTES.set(sum(each.memory_mib for each in browsers) * 1024 * 1024)
 
     async def _end(self) -> None:
-        if self._resting is not None:
-            self._resting.cancel()
-            await asyncio.gather(self._resting, return_exceptions=True)
+        keepers = getattr(self, "_keepers", [])
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        self._spare.discard()
         running = [*self._retired, *([self._current] if self._current else [])]
         self._current = None
         self._retired.clear()
-        await asyncio.gather(*(_close(each) for each in running), *self._closing)
-        await self._stop_driver()
-        if self._directory is not None:
-            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
-
-
-async def _process_of(browser: Browser) -> int:
-    """Return the id of the browser's main process, which the driver keeps to itself."""
-    session = await browser.new_browser_cdp_session()
-    found = await session.send("SystemInfo.getProcessInfo")
-    await session.detach()
-    return next(int(each["id"]) for each in found["processInfo"] if each["type"] == "browser")
-
-
-async def _close(running: Running) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await running.browser.close()
-    except PlaywrightError as problem:
-        # It crashed: nothing is left to be closed.
-        log.warning("browser.not_closed", reason=type(problem).__name__)
-    except TimeoutError:
-        log.warning("browser.killed", process=running.process)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(running.process, signal.SIGKILL)
+        await asyncio.gather(*(each.close() for each in running), *self._tasks)
+        self._count()
+        await self._launcher.stop()
+        await asyncio.to_thread(self._folders.close)
