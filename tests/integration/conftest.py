@@ -17,6 +17,7 @@ from .support.openbao import OpenBao
 from .support.postgres import Postgres
 from .support.processes import Process
 from .support.seaweed import Seaweed
+from .support.stores import bare, stores, stores_template
 
 __all__ = ["bench", "chromium", "site", "standin", "standin_process"]
 

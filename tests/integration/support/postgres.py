@@ -77,8 +77,13 @@ class Postgres:
             "--set", "ON_ERROR_STOP=1", "--command", statement, database,
         ).strip()  # fmt: skip
 
-    def create_database(self, name: str) -> None:
-        self.sql("postgres", f"create database {name} owner composer_owner")
+    def create_database(self, name: str, template: str | None = None) -> None:
+        source = f" template {template}" if template else ""
+        self.sql("postgres", f"create database {name} owner composer_owner{source}")
+
+    def dump_schema(self, database: str) -> str:
+        arguments = ["--host", str(self._folder), "--port", str(self.port), "--username", "postgres"]
+        return self._run("pg_dump", *arguments, "--schema-only", database)
 
     def drop_database(self, name: str) -> None:
         self.sql("postgres", f"drop database {name} with (force)")

@@ -1,0 +1,1 @@
+update composition set version = 'sha-of-it';

@@ -1,0 +1,1 @@
+update job set history = '[{"attempt": 1}]' where state = 'succeeded';
