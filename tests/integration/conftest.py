@@ -19,7 +19,7 @@ from .support.processes import Process
 from .support.seaweed import Seaweed
 from .support.stores import bare, stores, stores_template
 
-__all__ = ["bench", "chromium", "site", "standin", "standin_process"]
+__all__ = ["bare", "bench", "chromium", "site", "standin", "standin_process", "stores", "stores_template"]
 
 _numbers = itertools.count(1)
 
