@@ -292,6 +292,12 @@ JOB_POISONED = ErrorCode(
     remedy="Look at get_composition before you repeat the call: an attempt may have saved it. "
     "Give the operator the job id.",
 )
+JOB_NOT_REPEATABLE = ErrorCode(
+    "job_not_repeatable",
+    status=409,
+    sentence="The job {job_id} cannot be repeated: {reason}. Nothing was changed.",
+    remedy="Repeat only jobs that have failed; composer-mcp jobs list --state failed shows them.",
+)
 DEADLINE_EXCEEDED = ErrorCode(
     "deadline_exceeded",
     status=504,

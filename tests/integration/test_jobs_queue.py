@@ -20,6 +20,7 @@ from composer_mcp.errors import ComposerError
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.postgres_engine import ENQUEUE, PostgresJobEngine
 from composer_mcp.jobs.postgres_table import PostgresJobTable
+from composer_mcp.jobs.slots import Slots
 from composer_mcp.jobs.thrifty_queue import AttentiveDriver, ThriftyQueries, starting
 
 from .support.installation import Platform
@@ -210,7 +211,8 @@ async def test_only_who_holds_an_entry_gives_it_back_or_takes_it_out(platform: P
     async with pool_of(platform) as pool, engine_of(platform) as engine:
         await submit(engine, "sit-0001")
         frozen, heir, last = [
-            ThriftyQueries(AttentiveDriver(pool), PostgresJobTable(pool, pool, 60)) for _ in range(3)
+            ThriftyQueries(AttentiveDriver(pool), PostgresJobTable(pool, pool, 60), Slots(8, lambda: 1))
+            for _ in range(3)
         ]
         first = await fetch(frozen)
         platform.sql("update pgqueuer set heartbeat = now() - interval '1 hour'")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import structlog
-from pgqueuer import PgQueuer
 from pgqueuer.errors import RetryRequested
 from pgqueuer.types import JobId
 
@@ -24,15 +23,19 @@ from composer_mcp.jobs.attempt import Attempts, Handle, Resources, entry_of
 from composer_mcp.jobs.durations import Durations
 from composer_mcp.jobs.engine import JobRecord, OnProgress, Submission
 from composer_mcp.jobs.hub import WaiterHub
+from composer_mcp.jobs.memory_queue import in_memory
+from composer_mcp.jobs.overload import Appointments
 from composer_mcp.jobs.requests import REQUESTS
+from composer_mcp.jobs.slots import Slots
 from composer_mcp.jobs.sqlite_jobs import Entry
 from composer_mcp.jobs.sqlite_table import SqliteJobTable
+from composer_mcp.runtime.current import Live
 
 if TYPE_CHECKING:
     from pgqueuer.models import Context, Job
 
     from composer_mcp.jobs.requests import AnyRequest
-    from composer_mcp.settings import Settings
+    from composer_mcp.settings import QueueSettings, Settings
     from composer_mcp.store.compositions import CompositionRegistry
     from composer_mcp.store.sqlite import Sqlite
 
@@ -43,6 +46,8 @@ UPKEEP_SECONDS = 60.0
 LOOK_SECONDS = 30.0
 #: Handlers that are told to stop close their pages; whoever takes longer is left behind.
 STOP_SECONDS = 12.0
+#: How soon is done what was queued beside this process.
+TAKE_IN_SECONDS = 2.0
 RETRY_DELAY = timedelta(seconds=1)
 ACCEPTED = "Nothing was accepted, unless an earlier repetition of this call was."
 
@@ -55,13 +60,21 @@ class EmbeddedJobEngine:
     ``broken`` is set when jobs can no longer be done, which only another process can change.
     """
 
-    def __init__(self, database: Sqlite, settings: Settings, broken: asyncio.Event | None = None) -> None:
+    def __init__(
+        self,
+        database: Sqlite,
+        settings: Settings,
+        broken: asyncio.Event | None = None,
+        live: Live | None = None,
+    ) -> None:
         self._database = database
         self._settings = settings
-        self._queue = settings.queue
+        self._live = live or Live(settings)
         self._hub = WaiterHub(self._read)
         self._durations = Durations(lambda: database.run(sqlite_jobs.durations))
-        self._queuer = PgQueuer.in_memory()
+        self._appointments = Appointments(lambda: database.run(sqlite_jobs.pace))
+        slots = Slots(settings.worker.concurrency, lambda: self._live.current().worker.interactive_slots)
+        self._queuer = in_memory(slots)
         # What was stored must also be queued, though the caller may go away in between.
         self._unfinished: set[asyncio.Task[Any]] = set()
         # By job that is queued or runs: its entry in the queue, so that it can be taken out again.
@@ -72,7 +85,12 @@ class EmbeddedJobEngine:
 
     @contextlib.asynccontextmanager
     async def run(
-        self, handle: Handle, resources: Resources, compositions: CompositionRegistry, *, grace_seconds: float
+        self,
+        handle: Handle,
+        resources: Resources,
+        compositions: CompositionRegistry,
+        *,
+        grace_seconds: float,
     ) -> AsyncIterator[None]:
         """Do jobs until the context is left.
 
@@ -110,6 +128,7 @@ class EmbeddedJobEngine:
                     heartbeat_timeout=timedelta(seconds=self._settings.worker.heartbeat_seconds),
                 )
             ),
+            asyncio.create_task(self._take_in()),
             asyncio.create_task(self._keep_tidy()),
         ]
         for task in tasks:
@@ -124,7 +143,8 @@ class EmbeddedJobEngine:
     async def _stop(self, tasks: list[asyncio.Task[None]], grace_seconds: float) -> None:
         self._stopping = True
         self._queuer.shutdown.set()
-        tasks[-1].cancel()
+        for task in tasks[1:]:
+            task.cancel()
         done, _ = await asyncio.wait(tasks[:1], timeout=grace_seconds)
         if not done or self._ended is not None:
             # From here on no attempt may write to its job, and the next start does it again.
@@ -141,6 +161,10 @@ class EmbeddedJobEngine:
             cause = "it was stopped" if reason is None else type(reason).__name__
             self._ended = f"jobs are no longer done, because their queue has ended ({cause})"
             self._broken.set()
+
+    @property
+    def _queue(self) -> QueueSettings:
+        return self._live.current().queue
 
     async def problem(self) -> str | None:
         """Return why jobs cannot be done now; ``None`` if they can."""
@@ -172,16 +196,17 @@ class EmbeddedJobEngine:
     async def _submit(self, tenant: str, key: str, request: AnyRequest, correlation_id: str) -> Submission:
         accepted = await self._database.run(
             lambda connection: sqlite_jobs.submit(
-                connection, self._queue, tenant, key, request, correlation_id
+                connection, self._live.current().accepting, tenant, key, request, correlation_id
             ),
             ACCEPTED,
         )
         if accepted.entry is None:
+            rules.require_open(self._live.current().intake)
             raise rules.refused(
                 self._queue,
                 tenant_full=accepted.tenant_full,
                 waiting=accepted.waiting,
-                retry_after=rules.retry_after(accepted.finished_last_minute),
+                retry_after=await self._appointments.retry_after(tenant if accepted.tenant_full else None),
             )
         entry = accepted.entry
         if accepted.outcome == "key_reused":
@@ -261,7 +286,12 @@ class EmbeddedJobEngine:
 
     async def _enqueue(self, entry: Entry) -> None:
         text = f"{entry.job_id}:{entry.generation}"
-        (queued,) = await self._queuer.qm.queries.enqueue(entry.kind, text.encode(), dedupe_key=text)
+        (queued,) = await self._queuer.qm.queries.enqueue(
+            entry.kind, text.encode(), dedupe_key=text, on_conflict="skip"
+        )
+        if queued is None:
+            # It was put in a moment ago, by whoever looked into the table first.
+            return
         self._entries[entry.job_id] = queued
         self._changed(entry.job_id)
 
@@ -275,6 +305,17 @@ class EmbeddedJobEngine:
 
     def _unknown(self, job_id: UUID) -> ComposerError:
         return JOB_UNKNOWN.error(job_id=str(job_id), days=self._queue.retention_days)
+
+    async def _take_in(self) -> None:
+        """Queue what somebody else has put into the table: an operator who has a job done again."""
+        while True:
+            await asyncio.sleep(TAKE_IN_SECONDS)
+            try:
+                for entry in await self._database.run(sqlite_jobs.queued):
+                    if entry.job_id not in self._entries:
+                        await self._enqueue(entry)
+            except ComposerError as error:
+                log.warning("engine.not_taken_in", error=error.sentence)
 
     async def _keep_tidy(self) -> None:
         while True:

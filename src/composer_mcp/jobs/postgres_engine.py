@@ -14,13 +14,15 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.types import JobId
 
-from composer_mcp.errors import JOB_UNKNOWN, KEY_REUSED, STORE_UNAVAILABLE
-from composer_mcp.jobs import rules, waiting
+from composer_mcp.errors import JOB_UNKNOWN, KEY_REUSED, STORE_UNAVAILABLE, ComposerError
+from composer_mcp.jobs import overload, rules, waiting
 from composer_mcp.jobs.durations import Durations
 from composer_mcp.jobs.engine import JobRecord, JobState, OnProgress, Submission
 from composer_mcp.jobs.hub import WaiterHub
+from composer_mcp.jobs.overload import Appointments, Pace
 from composer_mcp.jobs.postgres_table import entry_of
 from composer_mcp.jobs.requests import KINDS
+from composer_mcp.runtime.current import Live
 from composer_mcp.store import database
 from composer_mcp.store.batches import Batches
 from composer_mcp.store.listener import Ear, Listener
@@ -40,7 +42,6 @@ CHANNEL = "composer_job"
 RECORD_CHANNEL = "composer_record"
 #: Also written in ``upkeep``.
 FORGOTTEN_CHANNEL = "composer_forgotten"
-CLASS = 1
 RECORDS = """
 select id, tenant, kind, state, progress, progress_message, created_at, updated_at, started_at, finished_at,
        result, error, input_requests
@@ -49,11 +50,12 @@ from job where id = any($1::uuid[])
 #: Accepts jobs and puts them into the queue, all or nothing.
 SUBMIT = """
 select answer.* from unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[]
-) with ordinality as call(tenant, key, kind, arguments, digest, cost, correlation_id, place)
-cross join lateral job_submit(
-    call.tenant, call.key, call.kind, call.arguments::json, call.digest, $8::smallint, call.cost,
-    $9, $10, $11, call.correlation_id
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::integer[], $8::text[],
+    $9::boolean[]
+) with ordinality as call(tenant, key, kind, arguments, digest, class, cost, correlation_id, again, place)
+cross join lateral job_accept(
+    call.tenant, call.key, call.kind, call.arguments::json, call.digest, call.class, call.cost,
+    $10, $11, $12, call.correlation_id, call.again
 ) answer
 order by call.place
 """
@@ -87,6 +89,21 @@ with resumed as (
     where id = $1 returning id
 ) select pg_notify('composer_job', id::text) from resumed
 """
+#: How fast the queue empties; of a fast one the last seconds suffice.
+PACE = """
+select tenant, count(*)::integer as ended,
+       extract(epoch from clock_timestamp() - min(min(finished_at)) over ()) as seconds
+from (
+    select tenant, finished_at from job where finished_at > clock_timestamp() - interval '1 minute'
+    order by finished_at desc limit 1000
+) recent group by tenant
+"""
+#: Counts what waits, for all processes; who comes second finds it done. See ``job_accept``.
+COUNT = """
+update queue_size set waiting = (select count(*) from job where state = 'queued'),
+                      counted_at = clock_timestamp()
+where counted_at < clock_timestamp() - interval '0.8 seconds'
+"""
 #: The median, because a few jobs that waited for a browser say little of the next.
 DURATIONS = """
 select kind, percentile_cont(0.5) within group (order by seconds) as seconds
@@ -106,8 +123,10 @@ class Call(NamedTuple):
     kind: str
     arguments: str
     digest: str
+    queue_class: int
     cost: int
     correlation_id: str
+    again: bool = False
 
 
 class PostgresJobEngine:
@@ -116,11 +135,12 @@ class PostgresJobEngine:
     ``compositions`` is the register that shares its connections.
     """
 
-    def __init__(self, pool: asyncpg.Pool, queue: QueueSettings, wait_seconds: float) -> None:
+    def __init__(self, pool: asyncpg.Pool, live: Live, wait_seconds: float, processes: int = 1) -> None:
         self._pool = pool
-        self._queue = queue
+        self._live = live
         self._wait_seconds = wait_seconds
         self._durations = Durations(self._read_durations)
+        self._appointments = Appointments(self._read_pace, 1 / processes)
         self._hub = WaiterHub(self._read)
         self._submissions = Batches(self._submit, common=database.UNREACHABLE)
         self._looks = Batches(self._look, common=database.UNREACHABLE)
@@ -129,16 +149,22 @@ class PostgresJobEngine:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, settings: Settings, options: dict[str, Any], ears: Sequence[Ear] = ()
+        cls,
+        settings: Settings,
+        options: dict[str, Any],
+        ears: Sequence[Ear] = (),
+        live: Live | None = None,
     ) -> AsyncIterator[PostgresJobEngine]:
         """Open the pool and start listening; works while the database is away, and recovers.
 
-        ``ears`` are others' of this process that hear over the same connection.
+        ``ears`` are others' of this process that hear over the same connection. ``live`` has the bounds that
+        hold now; those of the configuration hold when it is left out.
         """
         async with database.pool(options, size=settings.postgresql.pool_size) as pool:
-            engine = cls(pool, settings.queue, settings.web.wait_seconds)
+            engine = cls(pool, live or Live(settings), settings.web.wait_seconds, settings.web.workers)
             listener = Listener(options, [*engine.ears, engine.compositions.ear, *ears])
-            async with engine._hub.run(), listener.run():
+            counting = overload.counting(engine._count, lambda: engine.queue.total_limit > rules.EXACT_LIMIT)
+            async with engine._hub.run(), listener.run(), counting:
                 try:
                     yield engine
                 finally:
@@ -148,6 +174,11 @@ class PostgresJobEngine:
     def pool(self) -> asyncpg.Pool:
         """For health checks and metrics."""
         return self._pool
+
+    @property
+    def queue(self) -> QueueSettings:
+        """The bounds that hold now."""
+        return self._live.current().queue
 
     @property
     def ears(self) -> list[Ear]:
@@ -179,6 +210,7 @@ class PostgresJobEngine:
             request.kind,
             request.model_dump_json(),
             rules.fingerprint(request),
+            KINDS[request.kind].queue_class,
             KINDS[request.kind].cost,
             correlation_id,
         )
@@ -190,16 +222,22 @@ class PostgresJobEngine:
             case "key_reused":
                 raise KEY_REUSED.error(kind=row["job_kind"], job_id=str(row["job_id"]))
             case "tenant_full" | "queue_full" as outcome:
-                raise rules.refused(
-                    self._queue,
-                    tenant_full=outcome == "tenant_full",
-                    waiting=row["waiting"],
-                    retry_after=await self._retry_after(),
-                )
+                raise await self.refused(tenant, outcome, row["waiting"])
         created = row["outcome"] == "created"
         if created:
             self._hub.expect(row["job_id"])
         return Submission(row["job_id"], created)
+
+    async def refused(self, tenant: str, outcome: str, waiting: int) -> ComposerError:
+        """Return what a call is told that found its tenant's places (``tenant_full``) or all places taken."""
+        rules.require_open(self._live.current().intake)
+        tenant_full = outcome == "tenant_full"
+        return rules.refused(
+            self.queue,
+            tenant_full=tenant_full,
+            waiting=waiting,
+            retry_after=await self._appointments.retry_after(tenant if tenant_full else None),
+        )
 
     async def _submit(self, calls: Sequence[Call]) -> list[asyncpg.Record]:
         # Tenants in one order everywhere, because the database locks one after the other.
@@ -208,10 +246,8 @@ class PostgresJobEngine:
         rows = await self._pool.fetch(
             SUBMIT,
             *(list(column) for column in columns),
-            CLASS,
-            timedelta(seconds=self._queue.deadline_seconds),
-            self._queue.per_tenant_limit,
-            self._queue.total_limit,
+            timedelta(seconds=self.queue.deadline_seconds),
+            *self._live.current().room,
         )
         by_place = dict(zip(order, rows, strict=True))
         return [by_place[place] for place in range(len(calls))]
@@ -219,7 +255,7 @@ class PostgresJobEngine:
     async def wait(self, job_id: UUID, on_progress: OnProgress) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
         return await waiting.wait_for(
-            self._hub, job_id, on_progress, seconds=self._wait_seconds, days=self._queue.retention_days
+            self._hub, job_id, on_progress, seconds=self._wait_seconds, days=self.queue.retention_days
         )
 
     def watch(self, tenant: str, job_ids: Collection[UUID]) -> AsyncIterator[JobRecord]:
@@ -264,7 +300,7 @@ class PostgresJobEngine:
 
     async def answer(self, tenant: str, job_id: UUID, responses: dict[str, Any]) -> JobRecord:
         """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
-        patience = timedelta(seconds=self._queue.deadline_seconds)
+        patience = timedelta(seconds=self.queue.deadline_seconds)
 
         async def attempt() -> None:
             async with self._pool.acquire() as connection, connection.transaction():
@@ -290,7 +326,7 @@ class PostgresJobEngine:
         return row
 
     def _unknown(self, job_id: UUID) -> Exception:
-        return JOB_UNKNOWN.error(job_id=str(job_id), days=self._queue.retention_days)
+        return JOB_UNKNOWN.error(job_id=str(job_id), days=self.queue.retention_days)
 
     async def _look(self, job_ids: Sequence[UUID]) -> list[JobRecord | None]:
         rows = await self._pool.fetch(RECORDS, list(set(job_ids)))
@@ -313,7 +349,7 @@ class PostgresJobEngine:
 
     def _job(self, values: dict[str, Any]) -> JobRecord:
         values["state"] = JobState(values["state"])
-        expires_at = values["created_at"] + timedelta(days=self._queue.retention_days)
+        expires_at = values["created_at"] + timedelta(days=self.queue.retention_days)
         return JobRecord(**values, expires_at=expires_at)
 
     async def _read_durations(self) -> dict[str, float]:
@@ -323,12 +359,17 @@ class PostgresJobEngine:
             raise STORE_UNAVAILABLE.error(store="database", state="") from error
         return {row["kind"]: float(row["seconds"]) for row in rows}
 
-    async def _retry_after(self) -> int:
+    async def _read_pace(self) -> Pace:
         try:
-            finished = await self._pool.fetchval(
-                "select count(*) from job where finished_at > clock_timestamp() - interval '1 minute'"
-            )
-        except (*database.UNREACHABLE, asyncpg.PostgresError):
-            # The call is refused, whether the database can still say how fast the queue moves or not.
-            finished = 0
-        return rules.retry_after(finished)
+            rows = await self._pool.fetch(PACE)
+        except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
+            raise STORE_UNAVAILABLE.error(store="database", state="") from error
+        if not rows:
+            return Pace({}, 1.0)
+        return Pace({row["tenant"]: row["ended"] for row in rows}, float(rows[0]["seconds"]))
+
+    async def _count(self) -> None:
+        try:
+            await self._pool.execute(COUNT)
+        except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
+            raise STORE_UNAVAILABLE.error(store="database", state="") from error

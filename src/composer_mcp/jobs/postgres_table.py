@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from composer_mcp.errors import STORE_UNAVAILABLE
+from composer_mcp.jobs.slots import worker_name
 from composer_mcp.jobs.table import Started
 from composer_mcp.store.batches import Batches
 from composer_mcp.store.database import UNREACHABLE
@@ -27,7 +28,8 @@ STARTED = (
 START = """
 update job set state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = $3,
                started_at = clock_timestamp(), updated_at = clock_timestamp(),
-               first_started_at = coalesce(first_started_at, clock_timestamp())
+               first_started_at = coalesce(first_started_at, clock_timestamp()),
+               history = job_history_begun(history, epoch + 1, $4)
 where id = $1 and generation = $2 and state in ('queued', 'running')
 returning owner, tenant, idempotency_key, kind, arguments, epoch, attempts, correlation_id,
           created_at, deadline, first_started_at, started_at, input_responses
@@ -70,7 +72,8 @@ from told
 ASK = """
 with asked as (
     update job set state = 'input_required', input_requests = $3, updated_at = clock_timestamp(),
-                   input_deadline = clock_timestamp() + $4::interval
+                   input_deadline = clock_timestamp() + $4::interval,
+                   history = job_history_ended(history, 'input_required')
     where id = $1 and owner = $2 and state = 'running' returning id, generation
 ), gone as (
     delete from pgqueuer using asked
@@ -101,6 +104,8 @@ class PostgresJobTable:
     def __init__(self, pool: asyncpg.Pool, relaxed: asyncpg.Pool, input_seconds: float) -> None:
         self._pool = pool
         self._relaxed = relaxed
+        #: By what name an operator finds this process.
+        self.worker = worker_name()
         self._input_limit = timedelta(seconds=input_seconds)
         self._started: dict[str, Started] = {}
         self._ended: set[str] = set()
@@ -128,7 +133,8 @@ class PostgresJobTable:
         # The same owner for all tries: one whose answer was lost may have taken the job.
         owner = uuid4()
         row = await patiently(
-            lambda: self._relaxed.fetchrow(START, job_id, generation, owner), "The job is queued."
+            lambda: self._relaxed.fetchrow(START, job_id, generation, owner, self.worker),
+            "The job is queued.",
         )
         return None if row is None else _started(row, job_id, generation)
 

@@ -283,6 +283,16 @@ class Kind:
     writes: bool = False
 
     @property
+    def interactive(self) -> bool:
+        """Whether somebody looks on while it is done: it only reads, and is over soon."""
+        return not self.writes
+
+    @property
+    def queue_class(self) -> int:
+        """Its line in the queue: 0 for short jobs, 1 for long ones."""
+        return 0 if self.interactive else 1
+
+    @property
     def cost(self) -> int:
         """What a job costs its tenant in the order of the queue, in tenths of a second."""
         return max(1, round(self.expected_seconds * 10))

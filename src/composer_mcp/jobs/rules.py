@@ -7,12 +7,19 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from composer_mcp.errors import INPUT_TIMEOUT, JOB_CANCELLED, QUEUE_FULL, ComposerError
+from composer_mcp.errors import INPUT_TIMEOUT, INTAKE_CLOSED, JOB_CANCELLED, QUEUE_FULL, ComposerError
 from composer_mcp.jobs.requests import KINDS
 
 if TYPE_CHECKING:
     from composer_mcp.jobs.requests import AnyRequest
+    from composer_mcp.runtime.settings import IntakeSettings
     from composer_mcp.settings import QueueSettings
+
+
+#: So many attempts of a job are remembered, the newest.
+HISTORY_LIMIT = 20
+#: Up to so many waiting jobs are counted for each call; see ``job_accept``.
+EXACT_LIMIT = 2000
 
 
 def fingerprint(request: AnyRequest) -> str:
@@ -37,6 +44,12 @@ def unanswered(job_id: UUID, queue: QueueSettings) -> ComposerError:
     return INPUT_TIMEOUT.error(job_id=str(job_id), seconds=round(queue.input_seconds))
 
 
+def require_open(intake: IntakeSettings) -> None:
+    """Raise ``intake_closed`` if the operator has new jobs refused; for calls that found no room."""
+    if intake.mode == "refuse":
+        raise INTAKE_CLOSED.error(reason=intake.reason, retry_after=intake.retry_seconds)
+
+
 def refused(queue: QueueSettings, *, tenant_full: bool, waiting: int, retry_after: int) -> ComposerError:
     """Return the error of a submission that found the queue full."""
     return QUEUE_FULL.error(
@@ -45,11 +58,6 @@ def refused(queue: QueueSettings, *, tenant_full: bool, waiting: int, retry_afte
         limit=queue.per_tenant_limit if tenant_full else queue.total_limit,
         retry_after=retry_after,
     )
-
-
-def retry_after(finished_last_minute: int) -> int:
-    """Return the seconds until a place is likely to be free: one job at the pace of the last minute."""
-    return max(1, min(30, round(60 / finished_last_minute))) if finished_last_minute else 10
 
 
 def take_answers(

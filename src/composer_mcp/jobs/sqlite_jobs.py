@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 from composer_mcp.jobs import rules
 from composer_mcp.jobs.engine import JobRecord, JobState
+from composer_mcp.jobs.overload import Pace
 
 if TYPE_CHECKING:
     from composer_mcp.errors import ComposerError
@@ -40,7 +41,11 @@ select count(*) from job
 where finished_at is null and state in ('queued', 'input_required') and tenant = ?
 """
 WAITING = "select count(*) from job where finished_at is null and state = 'queued'"
-FINISHED_SINCE = "select count(*) from job where finished_at > ?"
+PACE = """
+select tenant, count(*) as ended, min(finished_at) as first from (
+    select tenant, finished_at from job where finished_at > ? order by finished_at desc limit 1000
+) group by tenant
+"""
 CANCEL = """
 update job set state = 'cancelled', error = :error, owner = null, input_requests = null, finished_at = :now,
                updated_at = :now
@@ -88,7 +93,6 @@ class Accepted:
     entry: Entry | None = None
     waiting: int = 0
     tenant_full: bool = False
-    finished_last_minute: int = 0
 
 
 def submit(
@@ -114,7 +118,7 @@ def submit(
         retryable = old["state"] == "failed" and json.loads(old["error"]).get("retryable")
         if old["state"] != "cancelled" and not retryable:
             return Accepted("existing", known)
-    full = _full(connection, queue, tenant, now)
+    full = _full(connection, queue, tenant)
     if full is not None:
         return full
     values = {
@@ -127,16 +131,44 @@ def submit(
         "now": now,
         "deadline": now + queue.deadline_seconds,
     }
+    return _accept(connection, values, old)
+
+
+def again(
+    connection: sqlite3.Connection,
+    queue: QueueSettings,
+    job_id: UUID,
+    key: str,
+    correlation_id: str,
+    now: float,
+) -> Accepted | None:
+    """Accept a failed job once more, in a job of its own; ``None`` if its key is another's by now."""
+    old = connection.execute(
+        "select id, tenant, idempotency_key as key, kind, arguments, arguments_hash as hash, epoch, "
+        "first_started_at from job where id = ? and idempotency_key = ? and state = 'failed'",
+        (str(job_id), key),
+    ).fetchone()
+    if old is None:
+        return None
+    full = _full(connection, queue, old["tenant"])
+    if full is not None:
+        return full
+    values = {name: old[name] for name in ("tenant", "key", "kind", "arguments", "hash")}
+    values |= {"correlation_id": correlation_id, "now": now, "deadline": now + queue.deadline_seconds}
+    return _accept(connection, values, old)
+
+
+def _accept(connection: sqlite3.Connection, values: dict[str, Any], old: sqlite3.Row | None) -> Accepted:
     # By its epoch a repetition knows that it is not the first attempt, and since when there were any.
     values |= {"epoch": old["epoch"] if old else 0, "begun": old["first_started_at"] if old else None}
     if old is not None:
         connection.execute(GIVE_KEY_UP, (old["id"],))
     job_id = uuid4()
     connection.execute(INSERT, values | {"id": str(job_id)})
-    return Accepted("created" if old is None else "repeated", Entry(job_id, request.kind, 1))
+    return Accepted("created" if old is None else "repeated", Entry(job_id, values["kind"], 1))
 
 
-def _full(connection: sqlite3.Connection, queue: QueueSettings, tenant: str, now: float) -> Accepted | None:
+def _full(connection: sqlite3.Connection, queue: QueueSettings, tenant: str) -> Accepted | None:
     def count(statement: str, *values: Any) -> int:
         return int(connection.execute(statement, values).fetchone()[0])
 
@@ -144,12 +176,7 @@ def _full(connection: sqlite3.Connection, queue: QueueSettings, tenant: str, now
     if of_tenant < queue.per_tenant_limit and of_all < queue.total_limit:
         return None
     tenant_full = of_tenant >= queue.per_tenant_limit
-    return Accepted(
-        "full",
-        waiting=of_tenant if tenant_full else of_all,
-        tenant_full=tenant_full,
-        finished_last_minute=count(FINISHED_SINCE, now - 60),
-    )
+    return Accepted("full", waiting=of_tenant if tenant_full else of_all, tenant_full=tenant_full)
 
 
 def cancel(connection: sqlite3.Connection, tenant: str, job_id: UUID) -> Entry | None:
@@ -213,6 +240,11 @@ def requeue(connection: sqlite3.Connection) -> list[Entry]:
         "update job set state = 'queued', generation = generation + 1, owner = null "
         "where finished_at is null and state in ('queued', 'running')"
     )
+    return queued(connection)
+
+
+def queued(connection: sqlite3.Connection) -> list[Entry]:
+    """Return what waits in the table, oldest first."""
     rows = connection.execute(
         "select id, kind, generation from job where finished_at is null and state = 'queued' "
         "order by created_at"
@@ -281,6 +313,14 @@ def _record(row: sqlite3.Row, queue: QueueSettings) -> JobRecord:
     for name in ("result", "error", "input_requests"):
         values[name] = None if values[name] is None else json.loads(values[name])
     return JobRecord(**values, expires_at=datetime.fromtimestamp(expires_at, UTC))
+
+
+def pace(connection: sqlite3.Connection) -> Pace:
+    """Return how fast the queue empties."""
+    now = time.time()
+    rows = connection.execute(PACE, (now - 60,)).fetchall()
+    first = min((row["first"] for row in rows), default=now)
+    return Pace({row["tenant"]: row["ended"] for row in rows}, max(1.0, now - first))
 
 
 def durations(connection: sqlite3.Connection) -> dict[str, float]:

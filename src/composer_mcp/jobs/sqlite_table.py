@@ -10,12 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from composer_mcp.jobs import rules
+from composer_mcp.jobs.slots import worker_name
 from composer_mcp.jobs.table import Started
 from composer_mcp.store.sqlite import Sqlite
 
 START = """
 update job set state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = :owner,
-               started_at = :now, updated_at = :now, first_started_at = coalesce(first_started_at, :now)
+               started_at = :now, updated_at = :now, first_started_at = coalesce(first_started_at, :now),
+               history = json_insert(
+                   iif(json_array_length(history) >= :limit, json_remove(history, '$[0]'), history),
+                   '$[#]', json_object('attempt', epoch + 1, 'worker', :worker, 'started_at', :now))
 where id = :id and generation = :generation and state in ('queued', 'running')
 returning tenant, idempotency_key, kind, arguments, epoch, attempts, correlation_id, created_at, deadline,
           first_started_at, started_at, input_responses
@@ -31,7 +36,8 @@ where id = :id and owner = :owner and state = 'running'
 """
 ASK = """
 update job set state = 'input_required', input_requests = :requests, input_deadline = :deadline,
-               updated_at = :now
+               updated_at = :now,
+               history = json_set(history, '$[#-1].outcome', 'input_required', '$[#-1].finished_at', :now)
 where id = :id and owner = :owner and state = 'running'
 """
 
@@ -43,11 +49,19 @@ class SqliteJobTable:
         self._database = database
         self._input_seconds = input_seconds
         self._changed = changed
+        self._worker = worker_name()
 
     async def start(self, job_id: UUID, generation: int) -> Started | None:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""
         owner = uuid4()
-        named = {"id": str(job_id), "owner": str(owner), "generation": generation, "now": time.time()}
+        named = {
+            "id": str(job_id),
+            "owner": str(owner),
+            "generation": generation,
+            "now": time.time(),
+            "worker": self._worker,
+            "limit": rules.HISTORY_LIMIT,
+        }
         row = await self._database.run(
             lambda connection: connection.execute(START, named).fetchone(), "The job is queued."
         )

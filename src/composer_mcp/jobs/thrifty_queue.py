@@ -10,12 +10,13 @@ an idle worker looks again after ``poll_seconds`` whatever it was told:
   what was put off (a retry) is found by the next look.
 - The end of a job is announced to nobody. It matters only to the worker that did it, if that had no room.
 - A job is started by the statement that fetches it, and its entry is gone when its end is written.
+
+While only the slots are free that are kept for short jobs (``slots``), no others are fetched.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.models import Job
 
 from composer_mcp.jobs.postgres_table import STARTED, PostgresJobTable
+from composer_mcp.jobs.slots import Slots
 
 if TYPE_CHECKING:
     from pgqueuer.models import TracebackRecord
@@ -50,7 +52,8 @@ STARTING = """
 ), started as (
     update job set state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = gen_random_uuid(),
                    started_at = clock_timestamp(), updated_at = clock_timestamp(),
-                   first_started_at = coalesce(first_started_at, clock_timestamp())
+                   first_started_at = coalesce(first_started_at, clock_timestamp()),
+                   history = job_history_begun(history, epoch + 1, ${worker})
     from fetched where job.id = fetched.job_id
     returning fetched.id, {columns}
 )
@@ -118,14 +121,16 @@ class AttentiveDriver(AsyncpgPoolDriver):
 class ThriftyQueries(Queries):
     """PgQueuer's queries for one worker that polls often."""
 
-    def __init__(self, driver: AttentiveDriver, table: PostgresJobTable) -> None:
+    def __init__(self, driver: AttentiveDriver, table: PostgresJobTable, slots: Slots) -> None:
         super().__init__(driver)
         self._attentive = driver
         self._table = table
+        self._slots = slots
         table.on_end = self._release
         #: Entries that this process is at work on, with their ids in the queue.
         self._held: dict[str, JobId] = {}
-        self._full = False
+        #: Whether a job may have been left in the queue for want of a slot.
+        self._short_of_room = False
         #: What had been announced when the fetch began that emptied the queue; ``None``: ask.
         self._emptied_at: int | None = None
 
@@ -140,21 +145,23 @@ class ThriftyQueries(Queries):
         """Fetch jobs and start them, unless it is known that there are none or that there is no room."""
         emptied_at, self._emptied_at = self._emptied_at, None
         before = self._attentive.announced
-        room = min(batch_size, (global_concurrency_limit or math.inf) - len(self._held))
-        self._full = room <= 0
-        if self._full or emptied_at == before:
+        room = self._slots.room(batch_size)
+        self._short_of_room = room.short_of
+        wanted = [entrypoint for entrypoint in entrypoints if room.takes(entrypoint)]
+        if not wanted or room.jobs <= 0 or emptied_at == before:
             return []
         query = self.qbq.build_dequeue_query(
-            batch_size=batch_size,
-            entrypoints=list(entrypoints),
-            concurrency_limits=[0] * len(entrypoints),
+            batch_size=room.jobs,
+            entrypoints=wanted,
+            concurrency_limits=[0] * len(wanted),
             queue_manager_id=queue_manager_id,
             global_concurrency_limit=global_concurrency_limit,
             heartbeat_timeout=heartbeat_timeout,
         )
         held = list(self._held.values())
-        rows = await self.driver.fetch(starting(query.sql, len(query.args) + 1), *query.args, held)
-        if 0 < len(rows) < room:
+        statement = starting(query.sql, len(query.args) + 1)
+        rows = await self.driver.fetch(statement, *query.args, held, self._table.worker)
+        if 0 < len(rows) < room.jobs:
             self._emptied_at = before
         return [self._take(row) for row in rows]
 
@@ -162,6 +169,7 @@ class ThriftyQueries(Queries):
         job = Job.model_validate(row)
         entry = _entry(job)
         self._held[entry] = job.id
+        self._slots.take(entry, job.entrypoint)
         if row["started_owner"] is not None:
             self._table.claimed(entry, {name: row[f"started_{name}"] for name in STARTED})
         return job
@@ -199,8 +207,9 @@ class ThriftyQueries(Queries):
         return 0
 
     def _release(self, entry: str) -> None:
-        if self._held.pop(entry, None) is not None and self._full:
-            self._full = False
+        self._held.pop(entry, None)
+        if self._slots.free(entry) and self._short_of_room:
+            self._short_of_room = False
             self._attentive.announce()
 
 
@@ -208,7 +217,7 @@ def starting(sql: str, parameter: int) -> str:
     """Return PgQueuer's statement that fetches jobs, made to start them as well.
 
     What this process is already at work on (``parameter``: ids) is not started: PgQueuer may fetch it again
-    when a sign of life was late, and then leaves it alone.
+    when a sign of life was late, and then leaves it alone. The parameter after it is the worker's name.
 
     Raises:
         RuntimeError: the statement has not the form that is known.
@@ -219,6 +228,7 @@ def starting(sql: str, parameter: int) -> str:
         raise RuntimeError("this release of PgQueuer fetches jobs in another way; see thrifty_queue")
     _STATEMENTS[sql] = sql.removesuffix(ENDING) + STARTING.format(
         parameter=parameter,
+        worker=parameter + 1,
         columns=", ".join(STARTED),
         started=", ".join(f"started.{name} as started_{name}" for name in STARTED),
     )
@@ -233,7 +243,7 @@ def _entry(job: Job) -> str:
     return (job.payload or b"").decode()
 
 
-def thrifty(pool: asyncpg.Pool, table: PostgresJobTable) -> PgQueuer:
+def thrifty(pool: asyncpg.Pool, table: PostgresJobTable, slots: Slots) -> PgQueuer:
     """Return a queue for one worker that looks for work at least every second."""
     driver = AttentiveDriver(pool)
-    return PgQueuer(connection=driver, queries=ThriftyQueries(driver, table))
+    return PgQueuer(connection=driver, queries=ThriftyQueries(driver, table, slots))

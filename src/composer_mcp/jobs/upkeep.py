@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pgqueuer import PgQueuer
     from pgqueuer.models import Schedule
 
+    from composer_mcp.runtime.current import Live
     from composer_mcp.settings import QueueSettings, Settings
 
 QUEUE_LOG_DAYS = 7
@@ -94,14 +95,14 @@ async def forget(pool: asyncpg.Pool, retention: timedelta) -> int:
     return deleted
 
 
-def register(queuer: PgQueuer, pool: asyncpg.Pool, settings: Settings) -> None:
+def register(queuer: PgQueuer, pool: asyncpg.Pool, settings: Settings, live: Live) -> None:
     """Add all of it to the schedule of a worker."""
 
     @queuer.schedule("composer_mend", "* * * * *")
     async def _mend(schedule: Schedule) -> None:
         await mend(pool, timedelta(seconds=settings.worker.job_timeout_seconds + 60))
-        await give_up_asking(pool, settings.queue)
+        await give_up_asking(pool, live.current().queue)
 
     @queuer.schedule("composer_forget", "*/5 * * * *")
     async def _forget(schedule: Schedule) -> None:
-        await forget(pool, timedelta(days=settings.queue.retention_days))
+        await forget(pool, timedelta(days=live.current().queue.retention_days))

@@ -21,10 +21,15 @@ from composer_mcp.jobs import upkeep
 from composer_mcp.jobs.attempt import Attempts, Handle, Resources
 from composer_mcp.jobs.postgres_table import PostgresJobTable
 from composer_mcp.jobs.requests import REQUESTS
+from composer_mcp.jobs.slots import Slots
 from composer_mcp.jobs.thrifty_queue import thrifty
 from composer_mcp.observability.systemd import Supervisor
+from composer_mcp.runtime.current import Live
+from composer_mcp.runtime.following import Follower
+from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
 from composer_mcp.store import database
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.listener import Listener
 from composer_mcp.store.postgres_compositions import PostgresCompositions
 
 if TYPE_CHECKING:
@@ -71,16 +76,21 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     concurrency = settings.worker.concurrency
+    live = Live(settings)
+    follower = Follower(live)
     async with (
         database.pool(options, size=concurrency + 2) as pool,
         database.pool(options, size=concurrency + 2, relaxed=True) as relaxed,
         supervisor.watchdog(),
+        follower.run(PostgresRuntimeStore(pool)),
+        Listener(options, [follower.ear]).run(),
     ):
         table = PostgresJobTable(pool, relaxed, settings.queue.input_seconds)
-        attempts = Attempts(table, handle, resources, PostgresCompositions(pool), settings.worker)
+        compositions = PostgresCompositions(pool)
+        attempts = Attempts(table, handle, resources, compositions, settings.worker)
 
         def queue() -> contextlib.AbstractAsyncContextManager[PgQueuer]:
-            return _queue(settings, options, attempts, table, pool, supervisor, stop)
+            return _queue(settings, live, options, attempts, table, pool, supervisor, stop)
 
         log.info("worker.starting", concurrency=concurrency)
         await pgqueuer.run(
@@ -100,6 +110,7 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
 @contextlib.asynccontextmanager
 async def _queue(
     settings: Settings,
+    live: Live,
     options: dict[str, Any],
     attempts: Attempts,
     table: PostgresJobTable,
@@ -111,10 +122,12 @@ async def _queue(
     # The queue's own bookkeeping need not be on disk at once: a lost claim or heartbeat is repeated.
     pool = await database.pool(options, size=settings.worker.concurrency + 4, relaxed=True)
     try:
-        queuer = thrifty(pool, table)
+        queuer = thrifty(
+            pool, table, Slots(settings.worker.concurrency, lambda: live.current().worker.interactive_slots)
+        )
         for kind in REQUESTS:
             queuer.entrypoint(kind, accepts_context=True)(attempts.run)
-        upkeep.register(queuer, durable, settings)
+        upkeep.register(queuer, durable, settings, live)
         await _reach(pool, stop)
         log.info("worker.ready")
         supervisor.tell("READY=1")

@@ -1,9 +1,9 @@
 """A real worker whose work is tame: no browser, no Composer. A program: ``tame_worker CONFIG CREDENTIALS``.
 
-What a job does is said by the composition's uid, ``verb-argument``: ``hold-NAME`` waits until it can read a
-byte from the pipe NAME in the folder ``$TAME_FOLDER``, ``sit-MILLISECONDS`` lasts so long, ``fail-CODE``
-fails with that code, ``crash-x`` raises, ``chatty-N`` reports progress N times, ``ask-A.B`` asks a person
-for A and for B.
+What a job does is said by the composition's uid, or by the title of a new one, ``verb-argument``:
+``hold-NAME`` waits until it can read a byte from the pipe NAME in the folder ``$TAME_FOLDER``,
+``sit-MILLISECONDS`` lasts so long, ``fail-CODE`` fails with that code, ``crash-x`` raises, ``chatty-N``
+reports progress N times, ``ask-A.B`` asks a person for A and for B.
 """
 
 from __future__ import annotations
@@ -47,14 +47,9 @@ async def handle(request: AnyRequest, work: Work) -> AnyResult:
 
 async def _handle(request: AnyRequest, work: Work) -> AnyResult:
     await work.progress(0.1, "begun")
-    if isinstance(request, CreateComposition):
-        await work.fence()
-        return CompositionSaved(
-            uid=f"uid-{work.job_id}", url="https://composer.test/", title=request.lesson.title,
-            version="1", widgets=1, created=True,
-        )  # fmt: skip
-    verb, _, argument = request.uid.partition("-")
-    log.info("tame.begun", uid=request.uid, attempt=work.attempt)
+    told = request.lesson.title if isinstance(request, CreateComposition) else request.uid
+    verb, _, argument = told.partition("-")
+    log.info("tame.begun", uid=told, attempt=work.attempt)
     match verb:
         case "hold":
             await asyncio.to_thread(_take_byte, Path(os.environ["TAME_FOLDER"]) / argument)
@@ -73,6 +68,11 @@ async def _handle(request: AnyRequest, work: Work) -> AnyResult:
         case "crash":
             raise RuntimeError("unforeseen, with access_token=abcdefgh12345678")
     await work.fence()
+    if isinstance(request, CreateComposition):
+        return CompositionSaved(
+            uid=f"uid-{work.job_id}", url="https://composer.test/", title=told,
+            version="1", widgets=1, created=True,
+        )  # fmt: skip
     await work.progress(0.9, "nearly")
     document: dict[str, object] = {"attempt": work.attempt, "z": 1, "a": 2, **work.inputs}
     return CompositionRead(

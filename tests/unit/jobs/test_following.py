@@ -232,8 +232,9 @@ def test_a_cancelled_job_says_whether_something_may_have_been_saved() -> None:
     )
 
 
-@pytest.mark.parametrize(("finished", "seconds"), [(0, 10), (1, 30), (6, 10), (600, 1)])
-def test_the_time_to_come_back_follows_the_pace(finished: int, seconds: int) -> None:
-    assert rules.retry_after(finished) == seconds
-    error = rules.refused(QueueSettings(), tenant_full=True, waiting=100, retry_after=seconds)
-    assert error.details["retry_after"] == seconds and "of this tenant" in error.sentence
+def test_a_refusal_says_whose_places_are_taken_and_when_to_come_back() -> None:
+    error = rules.refused(QueueSettings(), tenant_full=True, waiting=100, retry_after=7)
+    assert error.details["retry_after"] == 7 and "of this tenant" in error.sentence
+    assert error.remedy.startswith("Wait 7 s")
+    error = rules.refused(QueueSettings(), tenant_full=False, waiting=1000, retry_after=7)
+    assert "of all tenants" in error.sentence and error.details["limit"] == QueueSettings().total_limit

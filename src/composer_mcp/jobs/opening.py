@@ -1,0 +1,39 @@
+"""Opens the jobs of all tenants for a command, which has no services."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from composer_mcp.alone.directory import StateDirectory
+from composer_mcp.jobs.postgres_admin import PostgresJobAdmin
+from composer_mcp.jobs.postgres_engine import PostgresJobEngine
+from composer_mcp.jobs.sqlite_admin import SqliteJobAdmin
+from composer_mcp.runtime.current import Live
+from composer_mcp.store import database
+from composer_mcp.store.sqlite import Sqlite
+
+if TYPE_CHECKING:
+    from composer_mcp.jobs.admin import JobAdmin
+    from composer_mcp.settings import Credentials, Settings
+
+
+@contextlib.asynccontextmanager
+async def job_admin(settings: Settings, credentials: Credentials) -> AsyncIterator[JobAdmin]:
+    """Open them where the configuration says, also beside a running server.
+
+    Raises:
+        ConfigurationError: a secret is missing, or the state directory cannot be used.
+    """
+    if settings.alone:
+        state = StateDirectory(settings.state)
+        state.prepare()
+        async with Sqlite.open(state.database) as file:
+            yield SqliteJobAdmin(file, settings.queue)
+        return
+    options = database.connection_options(
+        settings.postgresql, credentials.read("database-password"), application="composer-mcp jobs"
+    )
+    async with database.pool(options, size=2) as pool:
+        yield PostgresJobAdmin(PostgresJobEngine(pool, Live(settings), settings.web.wait_seconds))

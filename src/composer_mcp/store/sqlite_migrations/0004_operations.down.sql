@@ -1,0 +1,2 @@
+drop index job_newest;
+alter table job drop column history;
