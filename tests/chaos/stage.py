@@ -121,6 +121,8 @@ class Stage:
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # gunicorn keeps its monotonic clock in the times of a file.
+            "NO_FAKE_STAT": "1",
         }
 
     def set_clock(self, hours: float) -> None:
