@@ -15,6 +15,7 @@ import composer_mcp
 from composer_mcp import backends
 from composer_mcp.admin.app import AdminApi
 from composer_mcp.alone.defaults import LOCAL_ISSUER
+from composer_mcp.audit.requests import Witness
 from composer_mcp.mcp import server as mcp_server
 from composer_mcp.mcp.gate import METHODS, SESSION_METHODS, Gate
 from composer_mcp.mcp.services import Services
@@ -65,13 +66,16 @@ def create(
     pressure = Pressure(behind.queue, Bounds(settings.queue.total_limit, settings.queue.deadline_seconds))
     state = _State(settings, behind, pressure)
     ending = stop or asyncio.Event()
-    door = Door(verifier, settings.public_url, settings.web.body_limit_bytes)
+    # With encryption, certificates let in nobody but our edges, who say where a request came from.
+    witness = Witness(behind_edge=require_tls)
+    door = Door(verifier, settings.public_url, settings.web.body_limit_bytes, witness)
     admin = AdminApi(door)
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:
         async with (
             behind.open() as services,
+            witness.recording(services.audit),
             access.following(services.accounts),
             _draining(state.draining, ending, services.stopping),
             pressure.watching(),

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 
+from composer_mcp.audit import opening
+from composer_mcp.audit.postgres import PostgresAudit
+from composer_mcp.audit.trail import Trail
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability.metrics import QueueNow
@@ -74,6 +77,7 @@ class Shared:
         self._artifacts = ArtifactStore.open(settings.object_store, credentials)
         # Several while an old one is being replaced: what it sealed is still on its way.
         self.state_keys = credentials.read("state-key").get_secret_value().split()
+        self._audit_keys = opening.keys(settings, credentials)
         self._pool: asyncpg.Pool | None = None
 
     @contextlib.asynccontextmanager
@@ -83,7 +87,9 @@ class Shared:
         async with PostgresJobEngine.open(self._settings, self._options, [bell.ear]) as engine:
             self._pool = engine.pool
             accounts = PostgresAccounts(engine.pool, bell)
-            yield Services(engine, self._artifacts, engine.compositions, accounts)
+            trail = Trail(PostgresAudit(engine.pool), self._audit_keys)
+            async with trail.run():
+                yield Services(engine, self._artifacts, engine.compositions, accounts, trail)
 
     async def problem(self) -> str | None:
         """See :class:`Backend`."""

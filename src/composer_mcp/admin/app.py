@@ -86,7 +86,14 @@ class AdminApi:
         scope["state"]["door"] = self._door
         token = caller.current.set(admitted.who)
         try:
-            await self._api({**scope, "root_path": PREFIX}, admitted.replay, _unkept(send))
+            await self._door.witness.record(
+                self._api,
+                {**scope, "root_path": PREFIX},
+                admitted.replay,
+                _unkept(send),
+                body=admitted.body,
+                refuse=self._door.refuse,
+            )
         except Exception as error:
             # It was answered already (see _crashed); whoever runs this must not log it in his own way too.
             log.error("admin.crashed", method=scope["method"], exc_info=error)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from composer_mcp.alone.directory import StateDirectory
 from composer_mcp.alone.issuer import LocalIssuer
+from composer_mcp.audit import opening
+from composer_mcp.audit.sqlite import SqliteAudit
+from composer_mcp.audit.trail import Trail
 from composer_mcp.browser.pool import BrowserPool
 from composer_mcp.composer import editor
 from composer_mcp.composer.api import ComposerApi
@@ -39,6 +42,7 @@ class Alone:
         self._settings = settings
         self._state = StateDirectory(settings.state)
         self.state_keys = [self._state.state_key()]
+        self._audit_keys = opening.keys(settings, credentials)
         self._token = credentials.read("composer-token")
         self._project_key = credentials.read("composer-project-key")
         self._artifacts = ArtifactStore.open(settings.object_store, credentials)
@@ -71,9 +75,14 @@ class Alone:
                 engine = EmbeddedJobEngine(database_file, settings, self.broken)
                 compositions = SqliteCompositions(database_file)
                 resources = Resources(composer, browsers, self._artifacts, settings.compositions.unowned)
-                async with engine.run(handlers.run, resources, compositions, grace_seconds=GRACE_SECONDS):
+                accounts = SqliteAccounts(database_file)
+                trail = Trail(SqliteAudit(database_file), self._audit_keys)
+                async with (
+                    trail.run(),
+                    engine.run(handlers.run, resources, compositions, trail, grace_seconds=GRACE_SECONDS),
+                ):
                     self._engine = engine
-                    yield Services(engine, self._artifacts, compositions, SqliteAccounts(database_file))
+                    yield Services(engine, self._artifacts, compositions, accounts, trail)
 
     async def problem(self) -> str | None:
         """See :class:`~composer_mcp.backends.Backend`."""

@@ -65,7 +65,7 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> str | Non
             yield services
 
         server = mcp_server.build(lifespan, state_keys=backend.state_keys)
-        server.middleware.append(_identified)
+        server.middleware.insert(0, _identified)
         caller.current.set(caller.local_user())
         log.info("stdio.ready")
         serving = asyncio.create_task(stdio.serve(server, line_limit=settings.web.body_limit_bytes))

@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 from pgqueuer.errors import RetryRequested
 
+from composer_mcp.audit.jobs import job_ended
 from composer_mcp.errors import (
     DEADLINE_EXCEEDED,
     INTERNAL,
@@ -33,6 +34,7 @@ from composer_mcp.observability import metrics
 if TYPE_CHECKING:
     from pgqueuer.models import Context, Job
 
+    from composer_mcp.audit.trail import AuditTrail
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer.api import ComposerApi
     from composer_mcp.jobs.table import JobTable, Started
@@ -70,7 +72,9 @@ class Attempts:
         resources: Resources,
         compositions: CompositionRegistry,
         settings: WorkerSettings,
+        audit: AuditTrail,
     ) -> None:
+        self._audit = audit
         self._table = table
         self._handle = handle
         self._resources = resources
@@ -115,6 +119,7 @@ class Attempts:
         finally:
             seconds = time.monotonic() - began
             metrics.job_finished(job.kind, outcome, seconds)
+            self._audit.note(job_ended(job, outcome))
             log.info("job.finished", outcome=outcome, seconds=round(seconds, 3))
 
     async def _attempt(self, job: Started) -> str:

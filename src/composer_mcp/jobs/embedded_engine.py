@@ -34,6 +34,7 @@ from composer_mcp.runtime.current import Live
 if TYPE_CHECKING:
     from pgqueuer.models import Context, Job
 
+    from composer_mcp.audit.trail import AuditTrail
     from composer_mcp.jobs.requests import AnyRequest
     from composer_mcp.settings import QueueSettings, Settings
     from composer_mcp.store.compositions import CompositionRegistry
@@ -89,6 +90,7 @@ class EmbeddedJobEngine:
         handle: Handle,
         resources: Resources,
         compositions: CompositionRegistry,
+        audit: AuditTrail,
         *,
         grace_seconds: float,
     ) -> AsyncIterator[None]:
@@ -97,7 +99,7 @@ class EmbeddedJobEngine:
         Those under way then have ``grace_seconds`` to end; others are stopped, and done at the next start.
         """
         table = SqliteJobTable(self._database, self._queue.input_seconds, self._changed)
-        attempts = Attempts(table, handle, resources, compositions, self._settings.worker)
+        attempts = Attempts(table, handle, resources, compositions, self._settings.worker, audit)
 
         async def work(job: Job, context: Context) -> None:
             try:

@@ -17,6 +17,7 @@ import asyncpg
 import pgqueuer
 import structlog
 
+from composer_mcp.audit.opening import audit_trail
 from composer_mcp.jobs import upkeep
 from composer_mcp.jobs.attempt import Attempts, Handle, Resources
 from composer_mcp.jobs.postgres_table import PostgresJobTable
@@ -82,12 +83,13 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
         database.pool(options, size=concurrency + 2) as pool,
         database.pool(options, size=concurrency + 2, relaxed=True) as relaxed,
         supervisor.watchdog(),
+        audit_trail(pool, settings, credentials) as trail,
         follower.run(PostgresRuntimeStore(pool)),
         Listener(options, [follower.ear]).run(),
     ):
         table = PostgresJobTable(pool, relaxed, settings.queue.input_seconds)
         compositions = PostgresCompositions(pool)
-        attempts = Attempts(table, handle, resources, compositions, settings.worker)
+        attempts = Attempts(table, handle, resources, compositions, settings.worker, trail)
 
         def queue() -> contextlib.AbstractAsyncContextManager[PgQueuer]:
             return _queue(settings, live, options, attempts, table, pool, supervisor, stop)

@@ -74,6 +74,7 @@ class Gate:
                 facts["tool"] = name[:100]
                 admitted.who.require(tool)
         except ComposerError as error:
+            self._door.witness.forbidden(admitted.who, f"tool.{facts.get('tool', '')}", error)
             return self._door.refuse(error)
         return admitted
 

@@ -36,7 +36,7 @@ from pydantic import AnyUrl, ValidationError
 import composer_mcp
 from composer_mcp.errors import INTERNAL, NOT_CONFIRMED, ComposerError
 from composer_mcp.mcp import arguments as wrong
-from composer_mcp.mcp import completions, following, preview_app, prompts, resources, results, tools
+from composer_mcp.mcp import completions, following, preview_app, prompts, recorded, resources, results, tools
 from composer_mcp.mcp.services import Services
 from composer_mcp.mcp.tasks import Accepted
 from composer_mcp.observability import metrics
@@ -90,6 +90,7 @@ class ComposerServer(MCPServer[Services]):
             subscriptions=bus,
             log_level="WARNING",
         )
+        self.middleware.append(recorded.requests)
         prompts.register(self)
         resources.register(self)
         # The SDK's decorators for these two are not given the context of the request.
@@ -128,6 +129,29 @@ class ComposerServer(MCPServer[Services]):
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; whatever goes wrong is answered with a code, a sentence and a remedy."""
+        if context is None:
+            raise RuntimeError("a call outside of a request has no caller who could be recorded")
+        call = None
+        try:
+            call = recorded.tool(context.request_context.lifespan_context.audit, name, arguments)
+            result = await self._call_tool(name, arguments, context)
+            await call.end(_outcome(result), recorded.made(result))
+        except Accepted as accepted:
+            if call is not None:
+                await call.end("accepted", str(accepted.submission.job_id))
+            raise
+        except ComposerError as error:
+            # It was not begun, or is not recorded yet.
+            return results.failure(error)
+        except BaseException as error:
+            if call is not None:
+                call.left(error)
+            raise
+        return result
+
+    async def _call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Services, Any]
+    ) -> CallToolResult | InputRequiredResult:
         try:
             caller.current.get().require(name)
             self._check_names(name, arguments)

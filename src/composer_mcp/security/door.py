@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.responses import JSONResponse
 
+from composer_mcp.audit.requests import Witness
 from composer_mcp.errors import (
     BODY_INCOMPLETE,
     BODY_TOO_LARGE,
@@ -57,13 +58,18 @@ class Admitted:
 class Door:
     """Lets in whoever has a good token, with a body that is small enough."""
 
-    def __init__(self, verifier: TokenVerifier, public_url: str, body_limit: int) -> None:
+    def __init__(
+        self, verifier: TokenVerifier, public_url: str, body_limit: int, witness: Witness | None = None
+    ) -> None:
         self._verifier = verifier
+        #: Records who is turned away, and knows from where each request comes.
+        self.witness = witness or Witness()
         self._metadata_url = public_url.removesuffix(RESOURCE_PATH) + METADATA_PATH
         self._body_limit = body_limit
 
     async def admit(self, scope: Scope, receive: Receive) -> JSONResponse | Admitted:
         """Return the request with its caller, or the refusal to answer it with."""
+        self.witness.sees(scope)
         # Of a header that comes twice the first counts, as it does for the SDK: had each its own idea of the
         # protocol that is spoken, a header could be trusted here that nobody compares with the body there.
         headers = dict(reversed(scope["headers"]))
@@ -80,11 +86,13 @@ class Door:
         if scheme.lower() != "bearer" or not token.strip():
             metrics.TOKENS_REFUSED.labels("no_token").inc()
             none = INVALID_TOKEN.error(reason="there is none")
+            self.witness.denied(none)
             return self._challenge(none, {})
         try:
             who = await self._verifier.verify(token.strip())
         except ComposerError as error:
             metrics.TOKENS_REFUSED.labels(error.code.code).inc()
+            self.witness.denied(error)
             return self.refuse(error)
         scope["state"]["facts"]["tenant"] = who.tenant
         structlog.contextvars.bind_contextvars(tenant=who.tenant)

@@ -50,6 +50,7 @@ class Platform:
             "database-password": PASSWORD,
             "database-owner-password": OWNER_PASSWORD,
             "state-key": "key-that-seals-what-clients-carry-in-tests",
+            "audit-key": "key-with-which-the-audit-trail-of-tests-is-chained",
             "composer-token": "header.payload.signature",
             "composer-project-key": "0" * 32,
         }.items():

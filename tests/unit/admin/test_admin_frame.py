@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -14,10 +16,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from composer_mcp.admin import app as frame
 from composer_mcp.admin.access import Opened, requires
+from composer_mcp.audit.requests import Witness
 from composer_mcp.errors import INVALID_TOKEN, JOB_UNKNOWN
 from composer_mcp.security.access import everybody
 from composer_mcp.security.caller import Caller
 from composer_mcp.security.door import Door
+from tests.unit.audit.trails import kept_trail
 
 pytestmark = pytest.mark.anyio
 router = APIRouter(prefix="/things")
@@ -58,9 +62,10 @@ class Verifier:
 
 
 @pytest.fixture
-def http(monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
+async def http(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setattr(frame, "ROUTERS", (router,))
-    api = frame.AdminApi(Door(Verifier(), "https://composer.test/mcp", 1000))
+    witness = Witness()
+    api = frame.AdminApi(Door(Verifier(), "https://composer.test/mcp", 1000, witness))
 
     async def others(scope: Scope, receive: Receive, send: Send) -> None:
         await JSONResponse({"elsewhere": Request(scope).url.path})(scope, receive, send)
@@ -71,7 +76,8 @@ def http(monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
         scope.setdefault("state", {})["facts"] = {}
         await beside(scope, receive, send)
 
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
+    async with kept_trail(tmp_path) as trail, witness.recording(trail):
+        yield httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
 
 
 def bearer(token: str) -> dict[str, str]:

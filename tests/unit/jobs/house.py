@@ -23,6 +23,7 @@ from composer_mcp.jobs.work import InputNeeded, Work
 from composer_mcp.settings import Settings
 from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
+from tests.unit.audit.trails import kept_trail
 
 
 class House:
@@ -47,7 +48,11 @@ class House:
         async with Sqlite.open(self.database) as database:
             engine = EmbeddedJobEngine(database, self.settings(**sections), self.broken)
             resources = Resources(composer=None, browsers=None, artifacts=None)
-            async with engine.run(self.handle, resources, SqliteCompositions(database), grace_seconds=grace):
+            compositions = SqliteCompositions(database)
+            async with (
+                kept_trail(database) as trail,
+                engine.run(self.handle, resources, compositions, trail, grace_seconds=grace),
+            ):
                 yield engine
 
     async def handle(self, request: AnyRequest, work: Work) -> AnyResult:
