@@ -152,7 +152,7 @@ async def clients_leave(stage: Stage) -> str:
 
 
 async def clock_jumps(stage: Stage) -> str:
-    """One host's wall clock is an hour fast, then an hour slow, then right again."""
+    """One worker's wall clock is an hour fast, then an hour slow, then right again."""
     try:
         for hours in (1, -1):
             stage.set_clock(hours)

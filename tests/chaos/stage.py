@@ -111,8 +111,8 @@ class Stage:
             await asyncio.to_thread(process.wait_for, ready, START_SECONDS)
 
     def _environment(self, name: str) -> dict[str, str]:
-        """Let one web process and one worker have a wall clock that can be set."""
-        if name not in ("web2", "worker2"):
+        """Let one worker have a wall clock that can be set; gunicorn's sleeps do not bear the library."""
+        if name != "worker2":
             return {}
         libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
         assert libraries, "libfaketime is not installed: apt-get install libfaketime"
@@ -121,12 +121,10 @@ class Stage:
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            # gunicorn keeps its monotonic clock in the times of a file.
-            "NO_FAKE_STAT": "1",
         }
 
     def set_clock(self, hours: float) -> None:
-        """Set the wall clock of web2 and worker2 so many hours forward; back, if negative; 0: right."""
+        """Set the wall clock of worker2 so many hours forward; back, if negative; 0: right."""
         new = self._clock.with_suffix(".new")
         new.write_text(f"{hours:+g}h\n")
         new.replace(self._clock)
