@@ -19,6 +19,10 @@ from composer_mcp.audit.trail import Trail
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability.metrics import QueueNow
+from composer_mcp.runtime.changes import Changes
+from composer_mcp.runtime.current import Live
+from composer_mcp.runtime.following import Follower
+from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
 from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.postgres_accounts import Bell, PostgresAccounts
@@ -84,12 +88,17 @@ class Shared:
     async def open(self) -> AsyncIterator[Services]:
         """See :class:`Backend`."""
         bell = Bell()
-        async with PostgresJobEngine.open(self._settings, self._options, [bell.ear]) as engine:
+        live = Live(self._settings)
+        follower = Follower(live)
+        ears = [bell.ear, follower.ear]
+        async with PostgresJobEngine.open(self._settings, self._options, ears, live) as engine:
             self._pool = engine.pool
             accounts = PostgresAccounts(engine.pool, bell)
             trail = Trail(PostgresAudit(engine.pool), self._audit_keys)
-            async with trail.run():
-                yield Services(engine, self._artifacts, engine.compositions, accounts, trail)
+            changed = PostgresRuntimeStore(engine.pool)
+            runtime = Changes(changed, self._settings)
+            async with trail.run(), follower.run(changed):
+                yield Services(engine, self._artifacts, engine.compositions, accounts, trail, runtime)
 
     async def problem(self) -> str | None:
         """See :class:`Backend`."""

@@ -22,6 +22,10 @@ from composer_mcp.jobs.attempt import Resources
 from composer_mcp.jobs.embedded_engine import EmbeddedJobEngine
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability.metrics import QueueNow
+from composer_mcp.runtime.changes import Changes
+from composer_mcp.runtime.current import Live
+from composer_mcp.runtime.following import Follower
+from composer_mcp.runtime.sqlite_store import SqliteRuntimeStore
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_accounts import SqliteAccounts
@@ -72,17 +76,21 @@ class Alone:
                 ComposerApi(settings.composer, self._token, self._project_key) as composer,
                 BrowserPool(browser, editor.hosts(settings.composer), lazy=True) as browsers,
             ):
-                engine = EmbeddedJobEngine(database_file, settings, self.broken)
+                live = Live(settings)
+                engine = EmbeddedJobEngine(database_file, settings, self.broken, live)
                 compositions = SqliteCompositions(database_file)
                 resources = Resources(composer, browsers, self._artifacts, settings.compositions.unowned)
                 accounts = SqliteAccounts(database_file)
                 trail = Trail(SqliteAudit(database_file), self._audit_keys)
+                changed = SqliteRuntimeStore(database_file)
+                runtime = Changes(changed, settings)
                 async with (
                     trail.run(),
+                    Follower(live).run(changed),
                     engine.run(handlers.run, resources, compositions, trail, grace_seconds=GRACE_SECONDS),
                 ):
                     self._engine = engine
-                    yield Services(engine, self._artifacts, compositions, accounts, trail)
+                    yield Services(engine, self._artifacts, compositions, accounts, trail, runtime)
 
     async def problem(self) -> str | None:
         """See :class:`~composer_mcp.backends.Backend`."""

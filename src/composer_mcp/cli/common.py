@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,13 +64,6 @@ def secrets(settings: Settings, folder: Path | None) -> Credentials:
     from composer_mcp.settings import Credentials
 
     return Credentials.find(folder, settings.state / "credentials" if settings.alone else None)
-
-
-def actor() -> str:
-    """Say in the audit trail who runs this command."""
-    from composer_mcp.security.caller import user_name
-
-    return f"cli:{user_name()}@{socket.gethostname()}"
 
 
 def print_json(document: Any) -> None:

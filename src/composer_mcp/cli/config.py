@@ -14,7 +14,6 @@ from composer_mcp.cli.common import (
     AsJson,
     Config,
     Secrets,
-    actor,
     fail,
     prepare,
     print_json,
@@ -194,12 +193,23 @@ def _change(
     as_json: bool,
 ) -> None:
     settings = prepare(config)
+    from composer_mcp.audit.opening import by_hand, opened
     from composer_mcp.runtime.changes import Changes
     from composer_mcp.runtime.opening import runtime_store
 
+    folder = secrets(settings, credentials)
+    action = "config.set" if any(value is not None for value in values.values()) else "config.unset"
+
     async def run() -> Stored:
-        async with runtime_store(settings, secrets(settings, credentials)) as store:
-            return await Changes(store, settings).change(values, actor=actor(), expected=expected)
+        async with opened(settings, folder) as audit, runtime_store(settings, folder) as store:
+            entry = by_hand(action, " ".join(sorted(values)), {"values": dict(values)})
+            try:
+                return await Changes(store, settings).change(values, actor=entry.actor, expected=expected)
+            except ComposerError as error:
+                entry = entry._replace(outcome=error.code.code)
+                raise
+            finally:
+                await audit.trail.record(entry)
 
     with progress("changing the settings"):
         stored = asyncio.run(run())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from composer_mcp.audit.trail import AuditTrail
 from composer_mcp.jobs.engine import JobEngine
+from composer_mcp.runtime.changes import Changes
 from composer_mcp.security.accounts import AccountStore
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.compositions import CompositionRegistry
@@ -21,5 +22,7 @@ class Services:
     compositions: CompositionRegistry
     accounts: AccountStore
     audit: AuditTrail
+    #: What may change while this runs.
+    runtime: Changes
     #: Set when this process takes no new work, so that whoever listens to it listens elsewhere.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

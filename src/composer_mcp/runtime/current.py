@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from composer_mcp.runtime.store import Stored
     from composer_mcp.settings import Settings
 
+LOUDNESS = ("error", "warning", "info", "debug")
+
 log = structlog.get_logger(__name__)
 
 
@@ -97,10 +99,18 @@ class Live:
             if key not in self._ignored:
                 log.warning("runtime.setting_ignored", setting=key, reason=reason)
         self._ignored = set(ignored)
-        self._now = now
-        log.info("runtime.changed", version=now.version, settings=sorted(stored.values))
+        before, self._now = self._now, now
+        # Told while the louder of the two levels holds, to be seen also where the level itself changes.
+        louder = LOUDNESS.index(now.log.level) > LOUDNESS.index(before.log.level)
+        if not louder:
+            self._tell(stored)
         for listener in self._listeners:
             listener(now)
+        if louder:
+            self._tell(stored)
+
+    def _tell(self, stored: Stored) -> None:
+        log.info("runtime.changed", version=stored.version, settings=sorted(stored.values))
 
 
 def take_over(
