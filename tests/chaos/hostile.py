@@ -97,7 +97,7 @@ def _tokens(stage: Stage) -> Iterator[tuple[str, str | None]]:
     claims = jwt.decode(good, options={"verify_signature": False})
     stranger = ec.generate_private_key(ec.SECP256R1())
     yield "none", None
-    yield "empty", ""
+    yield "not even a token", "="
     yield "not a token", "abc"
     yield "expired", issuer.token("intruder", exp=now - 120, iat=now - 400)
     yield "not valid yet", issuer.token("intruder", nbf=now + 600)
