@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 from prometheus_client import multiprocess
 
 from composer_mcp import app
-from composer_mcp.observability import logs
+from composer_mcp.observability import logs, process
 from composer_mcp.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Web(BaseApplication):
     def load(self) -> ASGIApp:
         """Build the application, in a worker process."""
         logs.configure(self._settings.log)
+        process.tell_others(self._settings, self._credentials, "composer-web")
         return app.create(self._settings, self._credentials, require_tls=self._certificate is not None)
 
 

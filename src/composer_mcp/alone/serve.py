@@ -22,6 +22,7 @@ from composer_mcp import app
 from composer_mcp.alone.backend import Alone
 from composer_mcp.mcp import server as mcp_server
 from composer_mcp.mcp import stdio
+from composer_mcp.observability import process
 from composer_mcp.observability.access import correlation_id
 from composer_mcp.security import caller
 from composer_mcp.settings import ConfigurationError
@@ -56,6 +57,7 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> str | Non
     Raises:
         ConfigurationError: a secret is missing, or the state directory cannot be used.
     """
+    process.tell_others(settings, credentials, "composer-alone")
     stop = _stop_on_signals()
     backend = Alone(settings, credentials)
     async with backend.open() as services:
@@ -103,6 +105,7 @@ async def serve_http(settings: Settings, credentials: Credentials, bind: str) ->
     Raises:
         ConfigurationError: the address is in use, a secret is missing, or the state directory cannot be used.
     """
+    process.tell_others(settings, credentials, "composer-alone")
     stop = _stop_on_signals()
     # Opened before anything else, so that what is wrong is told in words and not as a traceback.
     with _listening(bind) as listener:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,11 +60,15 @@ class Lease:
     console_errors: list[str] = field(default_factory=list)
     network_errors: list[str] = field(default_factory=list)
     trouble: str | None = None
+    #: Is told of each error that is kept: ``console`` or ``network``, and the text.
+    heard: Callable[[str, str], None] | None = None
 
     def note(self, errors: list[str], text: str) -> None:
         """Keep an error, within bounds."""
         if len(errors) < MAX_ERRORS:
             errors.append(text[:MAX_ERROR_LENGTH])
+            if self.heard is not None:
+                self.heard("console" if errors is self.console_errors else "network", errors[-1])
 
     def refuse(self, what: str, address: str) -> None:
         """Note and count what the page tried and may not."""

@@ -19,6 +19,7 @@ from playwright.async_api import Error as PlaywrightError
 from composer_mcp.browser import folders
 from composer_mcp.browser.launcher import Launcher
 from composer_mcp.browser.lease import Lease, close_lease, open_lease
+from composer_mcp.browser.observed import observed
 from composer_mcp.browser.running import Running
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.browser.spare import Spare
@@ -65,6 +66,7 @@ class BrowserPool:
     async def __aenter__(self) -> Self:
         self._folders = await asyncio.to_thread(folders.Folders, self._settings.temporary_directory)
         self._launcher = Launcher(self._settings, self._folders.path)
+        metrics.BROWSER_CAPACITY.set(self._settings.concurrency)
         if not self._lazy:
             try:
                 await self._browser(self._hosts)
@@ -109,7 +111,8 @@ class BrowserPool:
             taken = await self._open(frozenset(hosts) | self._hosts)
             try:
                 self._wake.set()
-                yield taken
+                with observed(taken):
+                    yield taken
             finally:
                 await self._give_back(taken)
         finally:

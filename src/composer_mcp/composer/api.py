@@ -48,7 +48,7 @@ from composer_mcp.errors import (
     TEMPLATE_NOT_FOUND,
     ErrorCode,
 )
-from composer_mcp.observability import metrics
+from composer_mcp.observability import metrics, tracing
 from composer_mcp.observability.masking import hide
 
 Fence = Callable[[], Awaitable[None]]
@@ -305,7 +305,7 @@ class ComposerApi:
         """
         call = _name(method, path)
         outcome = "failed"
-        with self.breaker.attempt() as attempt:
+        with tracing.span(call, "client") as measured, self.breaker.attempt() as attempt:
             try:
                 with metrics.COMPOSER_SECONDS.labels(call).time():
                     answer = await self._receive(method, path, options)
@@ -317,6 +317,7 @@ class ComposerApi:
                 raise
             else:
                 outcome = str(answer.status)
+                measured.status(answer.status)
                 if is_passing(answer.status):
                     attempt.failed()
                 else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from composer_mcp.errors import (
 )
 from composer_mcp.jobs.requests import REQUESTS, AnyRequest, AnyResult
 from composer_mcp.jobs.work import InputNeeded, Work
-from composer_mcp.observability import metrics
+from composer_mcp.observability import metrics, tracing
 
 if TYPE_CHECKING:
     from pgqueuer.models import Context, Job
@@ -46,6 +47,8 @@ Handle = Callable[[AnyRequest, Work], Awaitable[AnyResult]]
 PROGRESS_SECONDS = 0.25
 #: How often a running attempt looks whether it still owns its job; a notification usually comes first.
 LOOK_SECONDS = 1.0
+#: Outcomes of an attempt that are no failure.
+FINE = {"succeeded", "input_required", "lost"}
 #: How long a cancelled handler may take to clean up before it is left behind.
 STOP_SECONDS = 10.0
 
@@ -107,9 +110,25 @@ class Attempts:
             # Finished by another worker, cancelled, or queued anew under a later generation.
             log.info("job.void", generation=generation)
             return
+        correlation_id, parent = tracing.split(job.correlation_id)
+        job = dataclasses.replace(job, correlation_id=correlation_id)
         structlog.contextvars.bind_contextvars(
-            correlation_id=job.correlation_id, tenant=job.tenant, attempt=job.epoch
+            correlation_id=correlation_id, tenant=job.tenant, attempt=job.epoch
         )
+        with tracing.span(f"job {job.kind}", "consumer", parent=parent, root=True) as measured:
+            if trace := tracing.trace_id():
+                structlog.contextvars.bind_contextvars(trace_id=trace)
+            measured.set(
+                correlation_id=correlation_id, tenant=job.tenant, job=str(job_id), kind=job.kind,
+                attempt=job.epoch, waited_seconds=(job.started_at - job.created_at).total_seconds(),
+            )  # fmt: skip
+            outcome = await self._measured(job)
+            measured.set(outcome=outcome)
+            if outcome not in FINE:
+                measured.failed(outcome)
+
+    async def _measured(self, job: Started) -> str:
+        """Make the attempt, say so and count it; return its outcome."""
         log.info("job.started")
         began = time.monotonic()
         metrics.job_started(job.kind, (job.started_at - job.created_at).total_seconds())
@@ -121,6 +140,7 @@ class Attempts:
             metrics.job_finished(job.kind, outcome, seconds)
             self._audit.note(job_ended(job, outcome))
             log.info("job.finished", outcome=outcome, seconds=round(seconds, 3))
+        return outcome
 
     async def _attempt(self, job: Started) -> str:
         """Return the outcome: ``succeeded``, ``input_required``, ``lost`` or the code of the error."""

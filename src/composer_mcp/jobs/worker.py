@@ -24,6 +24,7 @@ from composer_mcp.jobs.postgres_table import PostgresJobTable
 from composer_mcp.jobs.requests import REQUESTS
 from composer_mcp.jobs.slots import Slots
 from composer_mcp.jobs.thrifty_queue import thrifty
+from composer_mcp.observability import process
 from composer_mcp.observability.systemd import Supervisor
 from composer_mcp.runtime.current import Live
 from composer_mcp.runtime.following import Follower
@@ -62,6 +63,7 @@ async def serve(settings: Settings, credentials: Credentials) -> None:
 
 async def run(settings: Settings, credentials: Credentials, handle: Handle, resources: Resources) -> None:
     """Take jobs from the queue and do them with ``handle`` until SIGTERM or SIGINT."""
+    process.tell_others(settings, credentials, "composer-worker")
     options = database.connection_options(
         settings.postgresql, credentials.read("database-password"), application="composer-mcp worker"
     )

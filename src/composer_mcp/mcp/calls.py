@@ -14,6 +14,7 @@ from composer_mcp.jobs.engine import JobRecord
 from composer_mcp.jobs.requests import AnyRequest
 from composer_mcp.mcp.services import Services
 from composer_mcp.mcp.tasks.acceptance import Accepted, deferred
+from composer_mcp.observability import tracing
 from composer_mcp.observability.access import correlation_id
 from composer_mcp.security import caller
 from composer_mcp.store.compositions import SHORT_CHARACTERS, CompositionRegistry
@@ -38,7 +39,8 @@ async def run(call: Call, request: AnyRequest, key: str | None = None) -> JobRec
     engine = services.engine
     tenant = caller.current.get().tenant
     request = await _with_uid(request, tenant, services.compositions)
-    submission = await engine.submit(tenant, key or uuid.uuid4().hex, request, correlation_id.get())
+    origin = tracing.stored(correlation_id.get())
+    submission = await engine.submit(tenant, key or uuid.uuid4().hex, request, origin)
     if deferred.get():
         raise Accepted(submission)
     furthest = -1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import secrets
@@ -12,7 +13,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from composer_mcp.observability import metrics
+from composer_mcp.observability import metrics, tracing
 from composer_mcp.observability.logs import Frequent, redact
 from composer_mcp.observability.masking import beginning
 
@@ -86,10 +87,16 @@ class AccessLog:
             await send(message)
 
         try:
-            if self._require_tls and scope.get("scheme") != "https":
-                await _refuse_plain_text(answer)
-            else:
-                await self._app(scope, receive, answer)
+            with _measured(scope, identity) as measured:
+                trace = tracing.trace_id()
+                if trace:
+                    facts["trace_id"] = trace
+                    structlog.contextvars.bind_contextvars(trace_id=trace)
+                if self._require_tls and scope.get("scheme") != "https":
+                    await _refuse_plain_text(answer)
+                else:
+                    await self._app(scope, receive, answer)
+                measured.status(status)
         finally:
             seconds = time.monotonic() - began
             requests, durations = _figures(scope["method"], _family(scope["path"]), status)
@@ -118,12 +125,28 @@ def _family(path: str) -> str:
     return f"{ADMIN}*" if path.startswith(ADMIN) else "other"
 
 
+def _measured(scope: Scope, identity: str) -> contextlib.AbstractContextManager[tracing.Span]:
+    """Return what traces a request; its trace is ours from the beginning, whatever the caller says."""
+    if scope["path"] in QUIET:
+        return tracing.UNTRACED
+    method, route = _method(scope["method"]), _family(scope["path"])
+    about = {
+        "http.request.method": method,
+        "http.route": route,
+        "composer.correlation_id": identity,
+    }
+    return tracing.span(f"{method} {route}", "server", attributes=about, root=True)
+
+
+def _method(name: str) -> str:
+    return name if name in METHODS else "other"
+
+
 @functools.lru_cache(maxsize=512)
 def _figures(method: str, path: str, status: int) -> tuple[Counter, Histogram]:
     """Return what counts such requests; a method that HTTP does not know is not counted by its name."""
-    known = method if method in METHODS else "other"
     return (
-        metrics.HTTP_REQUESTS.labels(known, path, str(status)),
+        metrics.HTTP_REQUESTS.labels(_method(method), path, str(status)),
         metrics.HTTP_SECONDS.labels(path),
     )
 

@@ -18,7 +18,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -69,8 +69,34 @@ def redaction(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     return cleaned
 
 
+#: Takes the logger's name, the level and the fields of a line of level error or above.
+Report = Callable[[str, str, Mapping[str, Any]], None]
+
+
+class _Reports:
+    """To whom such lines are reported, if anybody is interested."""
+
+    to: Report | None = None
+
+
+def report_to(report: Report | None) -> None:
+    """Have every line of level error or above reported as well; what is reported is not masked yet."""
+    _Reports.to = report
+
+
+def _reported(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Report a line, before its exception becomes a text; a line is written even if it cannot be reported."""
+    if _Reports.to is not None and method in GRAVE:
+        with contextlib.suppress(Exception):
+            _Reports.to(getattr(logger, "name", None) or "", method, event)
+    return event
+
+
 def _uncaught(error: BaseException | None, where: str) -> None:
     """Write what nobody caught, which Python itself would write as it is."""
+    if error is not None and _Reports.to is not None:
+        with contextlib.suppress(Exception):
+            _Reports.to("process", "critical", {"event": "process.uncaught", "exc_info": error})
     trace = "" if error is None else "".join(traceback.format_exception(error))
     _output.write(redact(f"{where}\n{trace}"), {"event": "process.uncaught", "level": "critical"})
 
@@ -196,6 +222,7 @@ class _Direct:
 
 
 _direct = _Direct()
+GRAVE = {"error", "critical", "exception"}
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -237,6 +264,7 @@ def configure(settings: LogSettings) -> None:
         processors=[
             _serious,
             structlog.contextvars.merge_contextvars,
+            _reported,
             *traces,
             redaction,
             *facts,
@@ -254,6 +282,7 @@ def configure(settings: LogSettings) -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
                 structlog.contextvars.merge_contextvars,
+                _reported,
                 *facts,
                 *traces,
                 structlog.stdlib.ExtraAdder(),

@@ -103,7 +103,8 @@ def _redact(text: str) -> str:
             text = _rejoined(text)
         for pattern, replacement in SENSITIVE_TEXT:
             text = pattern.sub(replacement, text)
-    for value in _values:
+    # A copy, because another thread may learn a secret at this moment.
+    for value in tuple(_values):
         if value in text:
             text = text.replace(value, MASK)
     if _RUN.search(text) is not None:
@@ -158,7 +159,7 @@ def _known_in(run: str) -> Iterator[tuple[int, int]]:
 
 
 def _looks_secret(text: str) -> bool:
-    return any(value in text for value in _values) or any(
+    return any(value in text for value in tuple(_values)) or any(
         pattern.search(text) is not None for pattern, _ in SENSITIVE_TEXT
     )
 
@@ -181,7 +182,7 @@ def _rejoined(text: str) -> str:
         for run in _RUN.finditer(joined)
         for begin, end in _known_in(run[0])
     ]
-    spans += [(start, start + len(value)) for value in _values for start in _places(joined, value)]
+    spans += [(start, start + len(value)) for value in tuple(_values) for start in _places(joined, value)]
     return _masked(text, [(kept[begin], kept[end - 1] + 1) for begin, end in spans]) if spans else text
 
 

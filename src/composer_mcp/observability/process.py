@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer_mcp.observability import logs
+from composer_mcp.observability import logs, reports, tracing
 from composer_mcp.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from composer_mcp.settings import Settings
+    from composer_mcp.settings import Credentials, Settings
 
 
 def prepare(settings: Settings) -> None:
@@ -34,6 +34,18 @@ def prepare(settings: Settings) -> None:
         raise ConfigurationError(f"metrics.directory {folder} cannot be made: {error.strerror}.") from error
     forget_dead(folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def tell_others(settings: Settings, credentials: Credentials, service: str) -> None:
+    """Send traces and error reports to whoever is configured to get them: by default to nobody.
+
+    Called in the process that works, not in one that forks others: what sends is a thread.
+
+    Raises:
+        ConfigurationError: a secret is missing or cannot be used.
+    """
+    tracing.start(settings.traces, credentials, service)
+    reports.start(settings.reports, credentials, service)
 
 
 def forget_dead(folder: Path) -> None:

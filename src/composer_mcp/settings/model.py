@@ -24,6 +24,7 @@ from pydantic_settings import (
 from composer_mcp.alone.defaults import LOCAL_ISSUER, filled, local_issuer
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.composer.settings import ComposerSettings
+from composer_mcp.observability.settings import ReportsSettings, TracesSettings
 from composer_mcp.places import DEFAULT_CONFIG as DEFAULT_CONFIG
 from composer_mcp.places import PORTS as PORTS
 from composer_mcp.places import USER_CONFIG as USER_CONFIG
@@ -87,6 +88,8 @@ class Settings(BaseSettings):
     compositions: CompositionsSettings = CompositionsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
+    reports: ReportsSettings = ReportsSettings()
 
     _given: Given = PrivateAttr(Given({}, {}))
 
