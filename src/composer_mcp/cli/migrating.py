@@ -56,7 +56,7 @@ def migrate(
         if status:
             _print_status(applied, steps, as_json)
         else:
-            _print_script(steps, as_json)
+            _print_script(steps, store.now, as_json)
         return
     with progress("bringing the schema up to date"):
         outcome = store.migrate(to, back, lose_data)
@@ -87,10 +87,10 @@ def _print_status(applied: list[Applied], steps: Plan, as_json: bool) -> None:
     typer.echo(f"{len(steps.forward)} to apply" if steps.forward else "nothing to do")
 
 
-def _print_script(steps: Plan, as_json: bool) -> None:
+def _print_script(steps: Plan, now: str, as_json: bool) -> None:
     from composer_mcp.store import migrate as schema
 
-    script = schema.script(steps)
+    script = schema.script(steps, now)
     if as_json:
         print_json(
             {
@@ -121,6 +121,8 @@ def _refusals_told() -> Iterator[None]:
 class _Shared:
     """The schema in PostgreSQL."""
 
+    now = "now()"
+
     def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self._place = settings.postgresql
         self._password = credentials.read("database-owner-password")
@@ -142,6 +144,8 @@ class _Shared:
 
 class _Alone:
     """The schema in the one file of a server that runs alone."""
+
+    now = "unixepoch()"
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.state

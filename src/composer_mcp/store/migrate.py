@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import asyncpg
 
 FILE = re.compile(r"(\d{4})_([a-z0-9_]+)(?:\.(down|grants))?\.sql")
-NOTE = "insert into schema_version (version, name, checksum) values (:version, ':name', ':checksum');"
+NOTE = """insert into schema_version (version, name, checksum, applied_at)
+values (:version, ':name', ':checksum', :now);"""
 FORGET = "delete from schema_version where version = :version;"
 FORGETS = re.compile(r"^-- forgets: (.+)$", re.MULTILINE)
 LOSES = re.compile(r"^-- loses: ([^:]+): (select .+)$", re.MULTILINE)
@@ -158,13 +159,14 @@ def names(migrations: Sequence[Migration]) -> str:
     return ", ".join(f"migration {migration.version} ({migration.name})" for migration in migrations)
 
 
-def script(steps: Plan) -> str:
-    """Return the SQL of the steps, as it would be run."""
+def script(steps: Plan, now: str) -> str:
+    """Return the SQL of the steps, as it would be run; ``now`` is the time, as the database asks for it."""
     parts = []
+    note = NOTE.replace(":now", now)
     for migration in steps.back:
         parts.append(_transaction(f"back: {names([migration])}", migration.down or "", FORGET, migration))
     for migration in steps.forward:
-        parts.append(_transaction(names([migration]), migration.sql, NOTE, migration))
+        parts.append(_transaction(names([migration]), migration.sql, note, migration))
     return "\n".join(parts)
 
 

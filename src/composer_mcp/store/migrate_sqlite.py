@@ -69,7 +69,8 @@ def look(path: Path, target: int | None = None) -> tuple[list[Applied], Plan]:
     migrations = migrate.known(FOLDER)
     applied: list[Applied] = []
     if path.exists():
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        # Not read-only: what a process that was killed left half done has to be undone before it is read.
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             applied = _applied(connection, migrations, write=False)
         finally:
