@@ -94,6 +94,8 @@ async def test_one_trace_leads_from_the_web_through_the_job_to_the_worker(
     for process in (web, worker):
         line = line_of(process, "http.request" if process is web else "job.finished")
         assert (line["trace_id"], line["correlation_id"]) == (job.trace_id, "traced-call-1")
+    shown = json.loads(platform.run("jobs", "show", platform.sql("select id from job"), "--json"))
+    assert "traced-call-1" in shown.values() and " 00-" not in json.dumps(shown)
     assert collector.received[0].headers["authorization"] == f"Bearer {SECRET}"
 
 

@@ -15,6 +15,7 @@ from composer_mcp.jobs import admin
 from composer_mcp.jobs.admin import Filter, JobDetail, JobSummary, Repeated
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.requests import KINDS
+from composer_mcp.observability.tracing import split
 from composer_mcp.store import database
 from composer_mcp.store.patience import patiently
 
@@ -85,7 +86,7 @@ class PostgresJobAdmin:
         return JobDetail(
             summary=summary,
             idempotency_key=admin.base_key(row["idempotency_key"], job_id),
-            correlation_id=row["correlation_id"],
+            correlation_id=split(row["correlation_id"])[0],
             progress=row["progress"],
             progress_message=row["progress_message"],
             deadline=row["deadline"],

@@ -20,6 +20,7 @@ from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.overload import Appointments
 from composer_mcp.jobs.rules import refused
 from composer_mcp.jobs.slots import is_interactive
+from composer_mcp.observability.tracing import split
 
 if TYPE_CHECKING:
     from composer_mcp.settings import QueueSettings
@@ -78,7 +79,7 @@ class SqliteJobAdmin:
         return JobDetail(
             summary=summary,
             idempotency_key=admin.base_key(row["idempotency_key"], job_id),
-            correlation_id=row["correlation_id"],
+            correlation_id=split(row["correlation_id"])[0],
             progress=row["progress"],
             progress_message=row["progress_message"],
             deadline=_moment(row["deadline"]),
