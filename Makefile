@@ -58,9 +58,10 @@ artifacts: setup ## fetch the pinned OpenBao and SeaweedFS binaries once, to .ca
 	@$(PYTHON) -m tools.artifacts
 build: setup ## the collection as a tarball in dist/
 	@ansible-galaxy collection build --force --output-path dist .
-docs: setup ## regenerate the references of roles and tools, and the diagrams
+docs: setup ## regenerate the references of roles, tools, settings, metrics and errors
 	@$(PYTHON) -m tools.roledocs
 	@$(PYTHON) -m tools.lessondocs
+	@$(PYTHON) -m tools.opsdocs
 	@$(PYTHON) -m composer_mcp.mcp.reference --write docs/tools.md
 lock: setup ## resolve the dependency locks anew
 	@$(PYTHON) -m tools.lock

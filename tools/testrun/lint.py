@@ -52,6 +52,7 @@ def checkers(context: Context) -> list[Checker]:
         Checker("inventories", python("tools.inventorycheck")),
         Checker("role reference", python("tools.roledocs", "--check")),
         Checker("lesson reference", python("tools.lessondocs", "--check")),
+        Checker("settings, metrics, errors", python("tools.opsdocs", "--check")),
         Checker("changelog", ["antsibull-changelog", "lint"]),
         Checker("plugin documents", _antsibull_docs()),
         Checker("collection install", python("tools.installcheck")),

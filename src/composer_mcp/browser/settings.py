@@ -12,10 +12,12 @@ class BrowserSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    executable: Path = Path("/usr/bin/chromium")
+    executable: Path = Field(default=Path("/usr/bin/chromium"), description="Chromium or its headless shell")
     headless: bool = Field(default=True, description="false: on a display, which DISPLAY must name")
     concurrency: int = Field(default=2, ge=1, le=32, description="contexts open at the same time")
-    launch_timeout_seconds: float = Field(default=30, gt=0, le=300)
+    launch_timeout_seconds: float = Field(
+        default=30, gt=0, le=300, description="how long a start of Chromium may take"
+    )
     lease_wait_seconds: float = Field(default=60, gt=0, le=600, description="wait for a free context")
     warm_spare: bool = Field(default=True, description="keep one page open ahead of the next job")
     spare_seconds: float = Field(
@@ -40,8 +42,8 @@ class BrowserSettings(BaseModel):
     allowed_hosts: list[str] = Field(
         default_factory=list, description="hosts that pages may reach besides those of Composer"
     )
-    viewport_width: int = Field(default=1280, ge=320, le=3840)
-    viewport_height: int = Field(default=800, ge=240, le=2160)
+    viewport_width: int = Field(default=1280, ge=320, le=3840, description="pixels that a page has")
+    viewport_height: int = Field(default=800, ge=240, le=2160, description="pixels, see viewport_width")
     picture_max_height: int = Field(default=8000, ge=240, le=16000, description="a taller page is cut")
     picture_max_bytes: int = Field(
         default=4 * 1024 * 1024,

@@ -124,6 +124,11 @@ AUDIT_REFUSED = Counter("composer_audit_refused", "Calls not done because they c
 AUDIT_LOST = Counter(
     "composer_audit_lost", "Entries that a process could only write to its log before it ended"
 )
+SETTINGS_VERSION = Gauge(
+    "composer_settings_version",
+    "The newest change of settings at run time that the process furthest behind has taken over",
+    multiprocess_mode="livemin",
+)
 LOOP_LAG_SECONDS = Gauge(
     "composer_event_loop_lag_seconds",
     "The latest that the event loop of a web process was in the last 10 s; the worst of all processes",

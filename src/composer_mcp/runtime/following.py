@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from composer_mcp.errors import ComposerError
-from composer_mcp.observability import logs
+from composer_mcp.observability import logs, metrics
 from composer_mcp.runtime.store import CHANNEL
 from composer_mcp.store.listener import Ear
 
@@ -71,6 +71,7 @@ class Follower:
                 # Not only a greater version: a restored database may have a smaller one.
                 if await store.version() != self._live.current().version:
                     self._live.apply(await store.read())
+            metrics.SETTINGS_VERSION.set(self._live.current().version)
         except (ComposerError, TimeoutError) as error:
             if not self._away:
                 log.warning("runtime.store_away", error=repr(error), version=self._live.current().version)

@@ -130,18 +130,19 @@ def _choices(annotation: Any) -> tuple[str, ...]:
 
 
 def _bounds(field: FieldInfo) -> Iterator[str]:
-    what = "entries" if get_origin(field.annotation) is list else "characters"
+    one, many = ("entry", "entries") if get_origin(field.annotation) is list else ("character", "characters")
     words = {
         "ge": "at least {}",
         "gt": "more than {}",
         "le": "at most {}",
         "lt": "less than {}",
-        "min_length": "at least {} " + what,
-        "max_length": "at most {} " + what,
+        "min_length": "at least {} ",
+        "max_length": "at most {} ",
         "pattern": "of the form `{}`",
     }
     for part in field.metadata:
         for name, phrase in words.items():
             bound = getattr(part, name, None)
             if bound is not None:
-                yield phrase.format(bound)
+                unit = (one if bound == 1 else many) if phrase.endswith(" ") else ""
+                yield phrase.format(bound) + unit
