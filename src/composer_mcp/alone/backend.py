@@ -16,6 +16,7 @@ from composer_mcp.audit.trail import Trail
 from composer_mcp.browser.pool import BrowserPool
 from composer_mcp.composer import editor
 from composer_mcp.composer.api import ComposerApi
+from composer_mcp.composer.logins import Logins
 from composer_mcp.errors import ComposerError
 from composer_mcp.jobs import handlers
 from composer_mcp.jobs.attempt import Resources
@@ -27,6 +28,8 @@ from composer_mcp.runtime.current import Live
 from composer_mcp.runtime.following import Follower
 from composer_mcp.runtime.sqlite_store import SqliteRuntimeStore
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.job_evidence import SqliteJobEvidence
+from composer_mcp.store.login_snapshots import SqliteLoginSnapshots
 from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_accounts import SqliteAccounts
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
@@ -74,12 +77,25 @@ class Alone:
             async with (
                 Sqlite.open(state.database) as database_file,
                 ComposerApi(settings.composer, self._token, self._project_key) as composer,
-                BrowserPool(browser, editor.hosts(settings.composer), lazy=True) as browsers,
+                BrowserPool(
+                    browser,
+                    editor.hosts(settings.composer),
+                    visit=editor.home(settings.composer),
+                    lazy=True,
+                ) as browsers,
             ):
                 live = Live(settings)
                 engine = EmbeddedJobEngine(database_file, settings, self.broken, live)
                 compositions = SqliteCompositions(database_file)
-                resources = Resources(composer, browsers, self._artifacts, settings.compositions.unowned)
+                snapshots = SqliteLoginSnapshots(database_file)
+                resources = Resources(
+                    composer,
+                    browsers,
+                    self._artifacts,
+                    settings.compositions.unowned,
+                    Logins(snapshots, self._token, self._project_key, settings.composer),
+                    SqliteJobEvidence(database_file),
+                )
                 accounts = SqliteAccounts(database_file)
                 trail = Trail(SqliteAudit(database_file), self._audit_keys)
                 changed = SqliteRuntimeStore(database_file)

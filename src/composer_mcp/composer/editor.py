@@ -1,4 +1,4 @@
-"""Composer's editor in a browser: log in, open a composition, look whether it is there, take a picture.
+"""Composer's editor in a browser: log in or go on as logged in, open a composition, look, take a picture.
 
 Elements are found by role and text and by what Composer keeps in localStorage; its CSS is not known.
 """
@@ -10,7 +10,6 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,12 +18,15 @@ from playwright.async_api import Page
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 from pydantic import SecretStr
 
+from composer_mcp.browser import pictures
 from composer_mcp.browser.lease import Lease, without_secrets
 from composer_mcp.composer import facts
 from composer_mcp.composer.breaker import Resting
+from composer_mcp.composer.evidence import Evidence, Findings
+from composer_mcp.composer.logins import Login, Logins
+from composer_mcp.composer.looks import READABLE, Look, go_on, readable_texts
 from composer_mcp.composer.meaning import NOTHING_CHANGED, left_alone
 from composer_mcp.composer.settings import ComposerSettings
-from composer_mcp.composition import html, widgets
 from composer_mcp.composition.document import Document
 from composer_mcp.errors import (
     BROWSER_UNAVAILABLE,
@@ -49,42 +51,6 @@ MAX_SHOWN = 10_000
 #: Failures that count against the editor; a browser that died is our own.
 EDITORS_FAULT = (EDITOR_NOT_READY, COMPOSER_CHANGED, COMPOSER_REJECTED_TOKEN)
 
-# The page is as tall as its tallest part, also where a part of it scrolls inside the window.
-TALLEST = """() => Math.max(document.documentElement.scrollHeight,
-    ...[...document.querySelectorAll("body *")].filter(e => e.scrollHeight > e.clientHeight + 1
-        && ["auto", "scroll"].includes(getComputedStyle(e).overflowY))
-    .map(e => e.getBoundingClientRect().top + e.scrollHeight))"""
-# Whether one of the texts can be read; style sheets may change white space and case.
-READABLE = """texts => {
-    const shown = document.body.innerText.replace(/\\s+/g, " ").toLowerCase();
-    return texts.some(text => shown.includes(text));
-}"""
-# Fonts and pictures are part of the look: wait for them, but not for one that never comes.
-SETTLED = """async milliseconds => {
-    const pictures = [...document.images].filter(i => !i.complete)
-        .map(i => new Promise(done => { i.onload = i.onerror = done; }));
-    const limit = new Promise(done => setTimeout(done, milliseconds));
-    await Promise.race([Promise.all([document.fonts.ready, ...pictures]), limit]);
-    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-}"""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the editor showed."""
-
-    final_url: str
-    page_title: str
-    load_seconds: float
-    editor_ready: bool
-    composition_loaded: bool
-    console_errors: list[str]
-    network_errors: list[str]
-    picture: bytes
-    width: int
-    height: int
-    page_height: int
-
 
 def hosts(settings: ComposerSettings) -> frozenset[str]:
     """Return the hosts that Composer's pages need."""
@@ -92,9 +58,18 @@ def hosts(settings: ComposerSettings) -> frozenset[str]:
     return frozenset(re.sub(r":\d+$", "", address.split("/")[2]) for address in addresses)
 
 
+def home(settings: ComposerSettings) -> str:
+    """Return the address at which Composer's pages begin, for whoever is not logged in yet."""
+    return f"{settings.app_url}/"
+
+
 @contextlib.asynccontextmanager
-async def opened(browsers: BrowserPool, composer: ComposerApi) -> AsyncIterator[Editor]:
+async def opened(
+    browsers: BrowserPool, composer: ComposerApi, findings: Findings | None = None
+) -> AsyncIterator[Editor]:
     """Lease a page for the editor, unless the editor fails so often that it is left alone.
+
+    When something goes wrong, what the page shows by then is left in ``findings``.
 
     Raises:
         composer_unavailable: it is left alone; what goes wrong in the page is counted and passed on.
@@ -104,8 +79,10 @@ async def opened(browsers: BrowserPool, composer: ComposerApi) -> AsyncIterator[
     try:
         with composer.editor_breaker.attempt() as attempt:
             async with browsers.lease(hosts(settings)) as lease:
+                editor = Editor(lease, settings, composer.token, redact)
                 try:
-                    yield Editor(lease, settings, composer.token, redact)
+                    async with _witnessed(editor, findings):
+                        yield editor
                 except ComposerError as error:
                     if error.code in EDITORS_FAULT:
                         attempt.failed()
@@ -115,6 +92,18 @@ async def opened(browsers: BrowserPool, composer: ComposerApi) -> AsyncIterator[
                 attempt.succeeded()
     except Resting as resting:
         raise left_alone(resting, NOTHING_CHANGED, "its editor") from None
+
+
+@contextlib.asynccontextmanager
+async def _witnessed(editor: Editor, findings: Findings | None) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if findings is not None:
+            # Who was cancelled must let go at once; an attempt that ran out of time is one of them.
+            in_time = isinstance(error, Exception)
+            findings.last = await editor.look_back(picture=in_time)
+        raise
 
 
 async def _why_blank(composer: ComposerApi) -> ComposerError:
@@ -158,6 +147,8 @@ class Editor:
             browser_unavailable: Chromium died.
         """
         settings = self._settings
+        # Whatever went wrong before, with a restored login, is not what this one is judged by.
+        self._lease.forget()
         address = facts.login_address(
             settings.app_url,
             settings.interface_language,
@@ -175,28 +166,65 @@ class Editor:
         except PlaywrightError as error:
             raise await self._broken(error) from None
 
-    async def look_at(self, uid: str, document: Document) -> Look:
+    async def login(self) -> Login:
+        """Return what the page knows now that it is logged in.
+
+        Raises:
+            browser_unavailable: Chromium died.
+        """
+        try:
+            async with asyncio.timeout(self._settings.editor_timeout_seconds):
+                storage = await self._page.evaluate(facts.READ_STORAGE)
+                cookies = await self._page.context.cookies()
+        except (PlaywrightError, TimeoutError) as error:
+            raise await self._broken(PlaywrightError(str(error))) from None
+        return Login([dict(each) for each in cookies], storage)
+
+    async def restore(self, login: Login) -> None:
+        """Make the page know what another one knew when it was logged in.
+
+        Raises:
+            editor_not_ready: Composer's page does not answer.
+            browser_unavailable: Chromium died.
+        """
+        page, start = self._page, home(self._settings)
+        try:
+            if page.url != start:
+                await page.goto(start, timeout=self._limit, wait_until="domcontentloaded")
+            async with asyncio.timeout(self._settings.editor_timeout_seconds):
+                if login.cookies:
+                    await page.context.add_cookies(login.cookies)
+                await page.evaluate(facts.WRITE_STORAGE, login.storage)
+        except (PlaywrightTimeout, TimeoutError):
+            raise await self._not_ready() from None
+        except PlaywrightError as error:
+            raise await self._broken(error) from None
+
+    async def look_at(self, uid: str, document: Document, restored: Logins | None = None) -> Look:
         """Open a composition, of which ``document`` is the content, and take a picture.
+
+        ``restored`` is given when the page was not logged in itself.
 
         Raises:
             editor_not_ready: it did not show the composition in time.
             browser_unavailable: Chromium died.
+            NotAccepted: Composer did not go on with the restored login.
         """
         page = self._page
         started = time.monotonic()
+        address = facts.editor_address(self._settings.app_url, uid)
         try:
-            await page.goto(
-                facts.editor_address(self._settings.app_url, uid),
-                timeout=self._limit,
-                wait_until="domcontentloaded",
-            )
-            await page.wait_for_function(READABLE, arg=_readable_texts(document), timeout=self._limit)
+            if restored is None:
+                await page.goto(address, timeout=self._limit, wait_until="domcontentloaded")
+                await page.wait_for_function(READABLE, arg=readable_texts(document), timeout=self._limit)
+            else:
+                await go_on(page, address, readable_texts(document), restored, self._settings)
             # A page that hangs answers no question, and questions have no limit of their own.
             async with asyncio.timeout(self._limit / 1000 + self._settings.working_copy_seconds):
                 loaded = await self._has_loaded(document)
-                await self._settle()
+                await pictures.settle(page, self._settings.pictures_seconds)
                 seconds = time.monotonic() - started
-                picture, width, height, tallest = await self._picture()
+                taken = await pictures.take(self._lease, self._settings.pictures_seconds)
                 title = await page.title()
         except (PlaywrightTimeout, TimeoutError):
             raise await self._not_ready() from None
@@ -210,10 +238,20 @@ class Editor:
             composition_loaded=loaded,
             console_errors=[self._redact(text) for text in self._lease.console_errors],
             network_errors=[self._redact(text) for text in self._lease.network_errors],
-            picture=picture,
-            width=width,
-            height=height,
-            page_height=tallest,
+            picture=taken.data,
+            width=taken.width,
+            height=taken.height,
+            page_height=taken.page_height,
+        )
+
+    async def look_back(self, *, picture: bool) -> Evidence:
+        """Return what the page shows now, whatever state it is in; never fails."""
+        return Evidence(
+            final_url=_address_without_token(self._page.url, self._redact)[:MAX_ADDRESS],
+            console_errors=[self._redact(text) for text in self._lease.console_errors],
+            network_errors=[self._redact(text) for text in self._lease.network_errors],
+            trouble=self._lease.trouble,
+            picture=await pictures.glimpse(self._lease) if picture else None,
         )
 
     async def _has_loaded(self, document: Document) -> bool:
@@ -225,24 +263,6 @@ class Editor:
         except PlaywrightTimeout:
             return False
         return True
-
-    async def _settle(self) -> None:
-        await self._page.evaluate(SETTLED, self._settings.pictures_seconds * 1000)
-
-    async def _picture(self) -> tuple[bytes, int, int, int]:
-        """Return a picture of the whole page, its size, and the height of the page: it may be taller."""
-        page, viewport = self._page, self._page.viewport_size or {"width": 1280, "height": 800}
-        tallest = max(int(await page.evaluate(TALLEST)), viewport["height"])
-        height = min(tallest, self._lease.picture_max_height)
-        while True:
-            await page.set_viewport_size({"width": viewport["width"], "height": height})
-            await self._settle()
-            picture = await page.screenshot(timeout=self._limit, animations="disabled", caret="hide")
-            if len(picture) <= self._lease.picture_max_bytes or height <= viewport["height"]:
-                return picture, viewport["width"], height, tallest
-            # Photographs fill a picture; what is shown of them grows with the height.
-            share = self._lease.picture_max_bytes / len(picture)
-            height = max(viewport["height"], int(height * min(share, 1) * 0.9))
 
     async def _is_blank(self) -> bool:
         try:
@@ -278,6 +298,9 @@ class Editor:
         with contextlib.suppress(PlaywrightError, TimeoutError):
             async with asyncio.timeout(facts.LAST_WORDS_SECONDS):
                 title = await self._page.title()
+        if not title:
+            # A page without a title has not begun, or does not answer at all.
+            await self._lease.is_alive(facts.LAST_WORDS_SECONDS)
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
             log.warning("editor.page_error", text=self._redact(text))
         return self._unready(self._redact(title[:MAX_SHOWN])[:MAX_TITLE] or "none", self._network_failure())
@@ -290,10 +313,10 @@ class Editor:
             log.warning("editor.unreachable", reason=network[1])
             return self._unready("none", network[1])
         log.warning("editor.browser_failed", reason=first[:300])
-        return BROWSER_UNAVAILABLE.error(reason="it ended while it was in use")
+        return BROWSER_UNAVAILABLE.error(reason=self._lease.trouble or "it ended while it was in use")
 
     def _unready(self, title: str, network: str | None) -> ComposerError:
-        shown = f"page title: {title}" + (f", network: {network}" if network else "")
+        shown = self._lease.trouble or f"page title: {title}" + (f", network: {network}" if network else "")
         error = EDITOR_NOT_READY.error(
             seconds=self._settings.editor_timeout_seconds,
             shown=shown,
@@ -310,20 +333,6 @@ def may_pass(error: ComposerError) -> bool:
     return error.code is BROWSER_UNAVAILABLE or (
         error.code is EDITOR_NOT_READY and "network" in error.details
     )
-
-
-def _readable_texts(document: Document) -> list[str]:
-    """Return texts of which at least one can be read on the page once the composition is there."""
-    found = [document.title or facts.UNTITLED]
-    for widget in document.structure:
-        match widget:
-            case widgets.Head():
-                found.append(widget.content_title or "")
-            case widgets.Text():
-                found.append(html.first_words(widget.content))
-            case widgets.Quiz():
-                found += [html.first_words(question.question) for question in widget.questions[:1]]
-    return [text for text in (" ".join(text.split()).lower() for text in found) if text]
 
 
 def _address_without_token(address: str, redact: Callable[[str], str]) -> str:

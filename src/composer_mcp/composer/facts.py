@@ -27,6 +27,14 @@ WORKING_COPY_IS = """([key, ids]) => {
     return JSON.stringify(found) === JSON.stringify(ids);
 }"""
 
+#: What a page remembers of its login stands in localStorage and in cookies.
+READ_STORAGE = "() => Object.entries(localStorage).map(([name, value]) => ({name, value}))"
+WRITE_STORAGE = "items => items.forEach(({name, value}) => localStorage.setItem(name, value))"
+#: How long Composer may need to go on with a restored login before it is logged in anew: in the page as it
+#: stands, and after the page was loaded again.
+AT_ONCE_SECONDS = 3.0
+RESTORED_SECONDS = 10.0
+
 #: How long a page that failed may still say what it is.
 LAST_WORDS_SECONDS = 1.0
 

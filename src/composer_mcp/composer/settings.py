@@ -88,6 +88,12 @@ class ComposerSettings(BaseModel):
         default=16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024, description="largest answer, unpacked"
     )
     editor_timeout_seconds: float = Field(default=30, gt=0, le=120, description="login and opening, each")
+    login_snapshot_seconds: float = Field(
+        default=8 * 3600,
+        ge=0,
+        le=7 * 24 * 3600,
+        description="how long a page's login is kept, sealed, for the next page of the tenant; 0: never",
+    )
     working_copy_seconds: float = Field(
         default=5, ge=0, le=60, description="how long the editor may need to keep its working copy"
     )

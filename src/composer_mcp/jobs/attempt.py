@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from composer_mcp.audit.trail import AuditTrail
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer.api import ComposerApi
+    from composer_mcp.composer.logins import Logins
     from composer_mcp.jobs.table import JobTable, Started
     from composer_mcp.settings import WorkerSettings
     from composer_mcp.store.artifacts import ArtifactStore
     from composer_mcp.store.compositions import CompositionRegistry
+    from composer_mcp.store.job_evidence import JobEvidence
 
 Handle = Callable[[AnyRequest, Work], Awaitable[AnyResult]]
 PROGRESS_SECONDS = 0.25
@@ -63,6 +65,8 @@ class Resources:
     browsers: BrowserPool
     artifacts: ArtifactStore
     unowned: Literal["allow", "refuse"] = "allow"
+    logins: Logins | None = None
+    evidence: JobEvidence | None = None
 
 
 class Attempts:
@@ -188,6 +192,8 @@ class Attempts:
                 compositions=self._compositions,
                 unowned=self._resources.unowned,
                 inputs=job.inputs,
+                logins=self._resources.logins,
+                evidence=self._resources.evidence,
             )
             limit = self._settings.job_timeout_seconds
             try:

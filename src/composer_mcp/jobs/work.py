@@ -7,11 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
+from composer_mcp.composer.evidence import Findings
+
 if TYPE_CHECKING:
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer.api import ComposerApi
+    from composer_mcp.composer.logins import Logins
     from composer_mcp.store.artifacts import ArtifactStore
     from composer_mcp.store.compositions import CompositionRegistry
+    from composer_mcp.store.job_evidence import JobEvidence
 
 
 class InputNeeded(Exception):
@@ -46,6 +50,7 @@ class Fence(Protocol):
 class Work:
     """One attempt at one job.
 
+    ``logins`` spares a page the login, ``evidence`` keeps what ``findings`` has when the job fails.
     ``owner`` is this attempt's own. ``attempt`` counts from 1; above 1 an earlier attempt may have had
     outside effects. ``first_started_at`` is when attempt 1 began. ``inputs`` are the answers given so far to
     what the job asked (see :class:`InputNeeded`), by the same keys. ``unowned`` says whether a composition
@@ -66,3 +71,6 @@ class Work:
     compositions: CompositionRegistry
     unowned: Literal["allow", "refuse"] = "allow"
     inputs: dict[str, Any] = field(default_factory=dict)
+    logins: Logins | None = None
+    evidence: JobEvidence | None = None
+    findings: Findings = field(default_factory=Findings)

@@ -31,7 +31,9 @@ from composer_mcp.runtime.following import Follower
 from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
 from composer_mcp.store import database
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.job_evidence import PostgresJobEvidence
 from composer_mcp.store.listener import Listener
+from composer_mcp.store.login_snapshots import PostgresLoginSnapshots
 from composer_mcp.store.postgres_compositions import PostgresCompositions
 
 if TYPE_CHECKING:
@@ -47,17 +49,30 @@ async def serve(settings: Settings, credentials: Credentials) -> None:
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer import editor
     from composer_mcp.composer.api import ComposerApi
+    from composer_mcp.composer.logins import Logins
     from composer_mcp.jobs import handlers
 
     browser = settings.browser.model_copy(update={"concurrency": settings.worker.concurrency})
     token = credentials.read("composer-token")
     project_key = credentials.read("composer-project-key")
+    options = database.connection_options(
+        settings.postgresql, credentials.read("database-password"), application="composer-mcp browser"
+    )
     async with (
-        BrowserPool(browser, editor.hosts(settings.composer)) as browsers,
+        BrowserPool(
+            browser, editor.hosts(settings.composer), visit=editor.home(settings.composer)
+        ) as browsers,
         ComposerApi(settings.composer, token, project_key) as composer,
+        database.pool(options, size=2) as pool,
     ):
-        artifacts = ArtifactStore.open(settings.object_store, credentials)
-        resources = Resources(composer, browsers, artifacts, settings.compositions.unowned)
+        resources = Resources(
+            composer,
+            browsers,
+            ArtifactStore.open(settings.object_store, credentials),
+            settings.compositions.unowned,
+            Logins(PostgresLoginSnapshots(pool), token, project_key, settings.composer),
+            PostgresJobEvidence(pool),
+        )
         await run(settings, credentials, handlers.run, resources)
 
 

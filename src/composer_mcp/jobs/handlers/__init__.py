@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from composer_mcp.composer import editor, writes
+from composer_mcp.composer import writes
 from composer_mcp.composer.edits import Change, Restoration
 from composer_mcp.composer.meaning import NOTHING_CHANGED
 from composer_mcp.composition.compose import compose
 from composer_mcp.composition.copies import duplicated
-from composer_mcp.composition.document import Document, version_of
+from composer_mcp.composition.document import version_of
 from composer_mcp.errors import (
     COMPOSER_CHANGED,
     COMPOSITION_NOT_FOUND,
     VERSION_NOT_FOUND,
     ComposerError,
 )
-from composer_mcp.jobs.handlers import connection, ownership, templates
+from composer_mcp.jobs.handlers import connection, ownership, previewing, templates, witness
 from composer_mcp.jobs.handlers.saving import change, create, saved, url
 from composer_mcp.jobs.requests import (
     AnyRequest,
@@ -29,7 +29,6 @@ from composer_mcp.jobs.requests import (
     GetTemplate,
     ListTemplates,
     ListVersions,
-    Preview,
     PreviewComposition,
     RestoreVersion,
     UpdateComposition,
@@ -38,9 +37,6 @@ from composer_mcp.jobs.requests import (
 )
 from composer_mcp.jobs.work import Work
 
-#: A preview changes nothing, so it is simply done again when its browser or its connection dies.
-PREVIEW_TRIES = 2
-
 
 async def run(request: AnyRequest, work: Work) -> AnyResult:
     """Do one job.
@@ -48,6 +44,11 @@ async def run(request: AnyRequest, work: Work) -> AnyResult:
     Raises:
         ComposerError: a failure with a code that the caller can act on.
     """
+    async with witness.evidence_kept(work):
+        return await _run(request, work)
+
+
+async def _run(request: AnyRequest, work: Work) -> AnyResult:
     match request:
         case CreateComposition():
             return await _create(request, work)
@@ -56,7 +57,7 @@ async def run(request: AnyRequest, work: Work) -> AnyResult:
         case UpdateComposition():
             return await _update(request, work)
         case PreviewComposition():
-            return await _preview(request, work)
+            return await previewing.preview(request, work)
         case ListVersions():
             return await _versions(request, work)
         case DuplicateComposition():
@@ -144,46 +145,6 @@ async def _restore(request: RestoreVersion, work: Work) -> CompositionSaved:
             saved=NOTHING_CHANGED,
         )
     return await change(request.uid, Restoration(version), work, request.expected_version)
-
-
-async def _preview(request: PreviewComposition, work: Work) -> Preview:
-    await ownership.check(request.uid, work)
-    await work.progress(0.1, "Reading the composition")
-    document = await work.composer.read(request.uid)
-    for remaining in reversed(range(PREVIEW_TRIES)):
-        try:
-            look = await _look(request.uid, document, work)
-            break
-        except ComposerError as error:
-            if not remaining or not editor.may_pass(error):
-                raise
-            await work.progress(0.2, "The browser or its connection failed; trying again")
-    await work.progress(0.9, "Keeping the picture")
-    picture = await work.artifacts.put(look.picture, "image/png")
-    await work.progress(1.0, "The preview is ready")
-    return Preview(
-        uid=request.uid,
-        final_url=look.final_url,
-        page_title=look.page_title,
-        load_seconds=look.load_seconds,
-        editor_ready=look.editor_ready,
-        composition_loaded=look.composition_loaded,
-        console_errors=look.console_errors,
-        network_errors=look.network_errors,
-        picture=picture,
-        picture_width=look.width,
-        picture_height=look.height,
-        picture_complete=look.height >= look.page_height,
-    )
-
-
-async def _look(uid: str, document: Document, work: Work) -> editor.Look:
-    await work.progress(0.3, "Waiting for a browser")
-    async with editor.opened(work.browsers, work.composer) as opened:
-        await work.progress(0.4, "Logging in to Composer")
-        await opened.log_in()
-        await work.progress(0.6, "Opening the composition in the editor")
-        return await opened.look_at(uid, document)
 
 
 async def _versions(request: ListVersions, work: Work) -> Versions:
