@@ -15,7 +15,7 @@ from lab import config, hosts
 from lab.machine import PROJECT
 from lab.problem import Problem
 
-#: Of one task on all hosts. The whole has no limit of its own: a slow machine takes long, and that is no fault.
+#: Of one host at one task. The whole has no limit: a slow machine takes long, and that is no fault.
 SILENCE_SECONDS = 1200
 # What ansible-playbook ends with when it received Ctrl-C, as everything in the terminal does.
 INTERRUPTED = 99
