@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -38,6 +38,10 @@ class Archived:
     first: int
     last: int
     sha256: str
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Return it for JSON."""
+        return asdict(self)
 
 
 async def archive(store: AuditStore, keys: Keys, before: datetime, file: Path) -> Archived | None:
@@ -139,7 +143,8 @@ async def verify_archives(
     found: list[tuple[Archive, Verdict]] = []
     met: set[Checkpoint] = set()
     ends = [each.after for each in ordered[1:]] + [Checkpoint(anchor.number, anchor.hash)]
-    for each, end in zip(ordered, ends, strict=True):
+    # Without an archive there is nothing that could end at the anchor.
+    for each, end in zip(ordered, ends, strict=bool(ordered)):
         verdict, reached, missed = await verify_pages(each.pages(), keys, each.after, against)
         met |= {point for point in against if point.number not in missed}
         if reached != end:

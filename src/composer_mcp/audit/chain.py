@@ -120,6 +120,11 @@ class Checkpoint(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint | None:
-        """Return the last checkpoint in a text, such as a file or a line of the log, if there is one."""
-        found = CHECKPOINT.findall(text)
-        return cls(int(found[-1][0]), bytes.fromhex(found[-1][1])) if found else None
+        """Return the last checkpoint in a text, if there is one."""
+        found = cls.every(text)
+        return found[-1] if found else None
+
+    @classmethod
+    def every(cls, text: str) -> list[Checkpoint]:
+        """Return all checkpoints in a text, such as a file, or lines of the log."""
+        return [cls(int(number), bytes.fromhex(hash_)) for number, hash_ in CHECKPOINT.findall(text)]

@@ -13,15 +13,16 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from composer_mcp.audit import reading
 from composer_mcp.audit.chain import Checkpoint, Key, Keys, Mark, genuine, link, sealed
 from composer_mcp.audit.entry import Entry, line
-from composer_mcp.audit.store import AuditStore, Batch
-from composer_mcp.errors import AUDIT_BROKEN, AUDIT_UNAVAILABLE, STORE_UNAVAILABLE
+from composer_mcp.audit.store import AuditStore, Batch, Filter, Row
+from composer_mcp.errors import AUDIT_BROKEN, AUDIT_UNAVAILABLE, STORE_UNAVAILABLE, ComposerError
 from composer_mcp.observability import metrics
 
 #: Entries that may wait in a process; with their texts some 15 MiB at the very most.
@@ -40,6 +41,8 @@ CLOSE_SECONDS = 5.0
 CHECKPOINT_SECONDS = 600.0
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class AuditTrail(Protocol):
@@ -61,6 +64,28 @@ class AuditTrail(Protocol):
 
         Raises:
             store_unavailable: it is not yet, because the database is away; it will be.
+        """
+
+    async def entries(self, which: Filter, limit: int) -> Sequence[Row]:
+        """Return the newest of the entries that are asked for, newest first.
+
+        Raises:
+            store_unavailable.
+        """
+
+    async def entry(self, number: int) -> Row:
+        """Return one entry.
+
+        Raises:
+            audit_entry_unknown, store_unavailable.
+        """
+
+    async def checkpoint(self) -> Checkpoint:
+        """Return where the chain stands.
+
+        Raises:
+            audit_broken: the head was not sealed by this server.
+            store_unavailable.
         """
 
 
@@ -113,6 +138,26 @@ class Trail:
                 store="database",
                 state="What was asked for may have been done; it could not be put into the audit trail yet.",
             ) from error
+
+    async def entries(self, which: Filter, limit: int) -> Sequence[Row]:
+        """See :class:`AuditTrail`."""
+        return await self._asked(self._store.find(which, limit))
+
+    async def entry(self, number: int) -> Row:
+        """See :class:`AuditTrail`."""
+        return await self._asked(reading.one(self._store, number))
+
+    async def checkpoint(self) -> Checkpoint:
+        """See :class:`AuditTrail`."""
+        return await self._asked(reading.present(self._store, self._keys))
+
+    async def _asked(self, question: Awaitable[T]) -> T:
+        try:
+            return await question
+        except ComposerError:
+            raise
+        except self._store.away as error:
+            raise STORE_UNAVAILABLE.error(store="database", state="Nothing was changed.") from error
 
     def _add(self, item: _Waiting) -> None:
         self._waiting.append(item)
