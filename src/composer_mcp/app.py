@@ -69,7 +69,7 @@ def create(
     # With encryption, certificates let in nobody but our edges, who say where a request came from.
     witness = Witness(behind_edge=require_tls)
     door = Door(verifier, settings.public_url, settings.web.body_limit_bytes, witness)
-    admin = AdminApi(door)
+    admin = AdminApi(door, [issuer.issuer for issuer in settings.issuers])
 
     @contextlib.asynccontextmanager
     async def lifespan(_server: MCPServer[Services]) -> AsyncIterator[Services]:

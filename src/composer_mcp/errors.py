@@ -22,6 +22,7 @@ from composer_mcp.refusals import BODY_INCOMPLETE as BODY_INCOMPLETE
 from composer_mcp.refusals import BODY_TOO_LARGE as BODY_TOO_LARGE
 from composer_mcp.refusals import INVALID_REQUEST as INVALID_REQUEST
 from composer_mcp.refusals import INVALID_TOKEN as INVALID_TOKEN
+from composer_mcp.refusals import ISSUER_UNKNOWN as ISSUER_UNKNOWN
 from composer_mcp.refusals import KEYS_UNAVAILABLE as KEYS_UNAVAILABLE
 from composer_mcp.refusals import LAST_ADMINISTRATOR as LAST_ADMINISTRATOR
 from composer_mcp.refusals import METHOD_NOT_ALLOWED as METHOD_NOT_ALLOWED

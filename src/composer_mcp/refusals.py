@@ -106,3 +106,10 @@ TOO_MANY = ErrorCode(
     sentence="There are {limit} {what} already, and no more are kept. Nothing was changed.",
     remedy="Remove what is needed no longer.",
 )
+ISSUER_UNKNOWN = ErrorCode(
+    "issuer_unknown",
+    status=422,
+    sentence="The issuer {issuer} is not trusted here, so none of its tokens would be accepted anyway. "
+    "Nothing was changed.",
+    remedy="Use one of: {known}.",
+)

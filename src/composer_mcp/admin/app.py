@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import composer_mcp
-from composer_mcp.admin import audit, settings
+from composer_mcp.admin import accounts, audit, settings
 from composer_mcp.admin.access import PREFIX, Problem, any_administrative
 from composer_mcp.errors import (
     ADDRESS_UNKNOWN,
@@ -30,7 +30,7 @@ from composer_mcp.security import caller
 from composer_mcp.security.door import Door, answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fastapi import APIRouter
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ROUTERS: Sequence[APIRouter] = (audit.router, settings.router)
+ROUTERS: Sequence[APIRouter] = (accounts.router, audit.router, settings.router)
 DESCRIPTION = """\
 What operators, administrators and auditors do. Every call needs a bearer token of a trusted issuer, and an
 account with a role that grants the scope which the operation names. Errors have a code, a sentence and a
@@ -61,9 +61,10 @@ PROBLEMS_TOLD = 20
 class AdminApi:
     """Answers whatever begins with :data:`PREFIX`, for callers that the door lets in."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, issuers: Collection[str] = ()) -> None:
         self._door = door
         self._api = build()
+        self._api.state.issuers = frozenset(issuers)
 
     def serve(self, services: Services) -> None:
         """Work with these from now on; until then calls are refused for a moment."""

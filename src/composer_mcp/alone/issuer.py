@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -61,13 +62,14 @@ class LocalIssuer:
                 "of the old one are no longer accepted."
             ) from error
 
-    def token(self, scopes: Collection[str], minutes: float) -> str:
-        """Return a bearer token, valid from now on for so many minutes."""
+    def token(self, scopes: Collection[str], minutes: float, subject: str | None = None) -> str:
+        """Return a bearer token, valid from now on for so many minutes; for this user unless told."""
         now = int(time.time())
         claims = {
             "iss": LOCAL_ISSUER,
             "aud": LOCAL_ISSUER,
-            "sub": user_name(),
+            "sub": subject or user_name(),
+            "jti": secrets.token_hex(16),
             "tenant": LOCAL_TENANT,
             "scope": " ".join(sorted(scopes)),
             "iat": now,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from composer_mcp.cli.common import (
     secrets,
 )
 from composer_mcp.failures import ConfigurationError
+
+if TYPE_CHECKING:
+    from composer_mcp.settings import Settings
 
 commands = typer.Typer()
 
@@ -45,18 +48,24 @@ def check(config: Config = None, credentials: Secrets = None, as_json: AsJson = 
 
 
 def _scopes() -> list[str]:
-    from composer_mcp.security.caller import SCOPES
+    from composer_mcp.security.roles import ALL_SCOPES
 
-    return sorted(set(SCOPES.values()))
+    return sorted(ALL_SCOPES)
 
 
 @commands.command(epilog="Example: composer-mcp token --scope compositions:read --minutes 480")
 def token(
     config: Config = None,
+    account: Annotated[
+        str | None,
+        typer.Option(help="for this account (composer-mcp user list); when left out for you, without one"),
+    ] = None,
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="what it allows, may be repeated; everything when left out", autocompletion=_scopes
+            help="what it allows, may be repeated; when left out all that the account's roles grant, and "
+            "without an account all tools",
+            autocompletion=_scopes,
         ),
     ] = None,
     minutes: Annotated[
@@ -68,18 +77,41 @@ def token(
     settings = prepare(config)
     from composer_mcp.alone.directory import StateDirectory
     from composer_mcp.alone.issuer import LocalIssuer
+    from composer_mcp.security.roles import TOOLS
 
-    known = _scopes()
-    unknown = sorted(set(scope or []) - set(known))
-    if unknown:
-        raise ConfigurationError(f"there is no scope {', '.join(unknown)}. Known: {', '.join(known)}.")
     state = StateDirectory(settings.state)
     state.prepare()
-    printed = LocalIssuer(state.issuer).token(scope or known, minutes)
+    subject, possible, usual, whose = None, _scopes(), sorted(TOOLS), "a token"
+    if account is not None:
+        subject, granted = _owner(settings, account)
+        possible, usual, whose = granted, granted, f"a token of {account}"
+    unknown = sorted(set(scope or []) - set(possible))
+    if unknown:
+        raise ConfigurationError(
+            f"{whose} cannot have the scope {', '.join(unknown)}. Known: {', '.join(possible)}."
+        )
+    printed = LocalIssuer(state.issuer).token(scope or usual, minutes, subject)
     if as_json:
-        print_json({"token": printed, "scopes": scope or known, "minutes": minutes})
+        print_json({"token": printed, "scopes": scope or usual, "minutes": minutes})
     else:
         typer.echo(printed)
+
+
+def _owner(settings: Settings, name: str) -> tuple[str, list[str]]:
+    """Return an account's subject, and the scopes that its roles grant."""
+    from composer_mcp.alone.defaults import LOCAL_ISSUER
+    from composer_mcp.cli.account_work import reading
+    from composer_mcp.security.roles import granted
+
+    account = reading(settings, None, lambda store: store.get(name))
+    if account.issuer != LOCAL_ISSUER:
+        raise ConfigurationError(
+            f"the tokens of {name} are issued by {account.issuer}. This command issues only those of "
+            f"accounts whose issuer is {LOCAL_ISSUER}."
+        )
+    if not account.enabled:
+        raise ConfigurationError(f"the account {name} is disabled: composer-mcp user enable {name}.")
+    return account.subject, sorted(granted(account.roles))
 
 
 @commands.command(epilog="Example: composer-mcp version --json")

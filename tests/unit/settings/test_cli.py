@@ -101,7 +101,8 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["serve"], "composer-token is missing"),
         (["stdio"], "composer-token is missing"),
         (["worker"], "needs a database"),
-        (["token", "--scope", "compositions:wirte"], "Known: compositions:read"),
+        (["token", "--scope", "compositions:wirte"], "compositions:wirte. Known: accounts:manage, audit"),
+        (["user", "add", "lib", "--role", "teacher", "--issuer", "https://x.test"], "Trusted: urn:"),
     ],
 )
 def test_what_does_not_fit_a_server_alone_is_refused(alone: str, arguments: list[str], reason: str) -> None:
@@ -122,6 +123,22 @@ def test_a_token_is_printed_with_what_was_asked_for(alone: str) -> None:
     claims = jwt.decode(printed, options={"verify_signature": False})
     assert claims["scope"] == "compositions:read jobs:read" and claims["tenant"] == "local"
     assert claims["exp"] - claims["iat"] == 300
+
+
+def test_a_service_account_of_a_server_alone_gets_a_token_for_what_its_role_grants(alone: str) -> None:
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli.cli, [*words, "--config", alone])
+        return done.output.strip() if done.exception is None else str(done.exception)
+
+    run("user", "add", "lib", "--kind", "service", "--role", "reader")
+    claims = jwt.decode(run("token", "--account", "lib"), options={"verify_signature": False})
+    assert (claims["sub"], claims["tenant"], claims["jti"] != "") == ("lib", "local", True)
+    assert claims["scope"] == "compositions:read jobs:read"
+    refused = run("token", "--account", "lib", "--scope", "compositions:write")
+    assert "cannot have the scope compositions:write. Known: compositions:read, jobs:read" in refused
+    assert "no account nobody" in run("token", "--account", "nobody")
+    run("user", "disable", "lib")
+    assert "user enable lib" in run("token", "--account", "lib")
 
 
 def test_without_any_configuration_a_server_does_not_start(
