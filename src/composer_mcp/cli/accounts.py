@@ -44,10 +44,7 @@ def _roles(incomplete: str = "") -> list[str]:
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the account's name")]
 
 
-@commands.command(
-    epilog="Example: composer-mcp user add ana --role administrator --tenant school "
-    "(so the first administrator is made)"
-)
+@commands.command(epilog="Example: composer-mcp user add ana --role administrator --tenant school")
 def add(
     name: Name,
     role: Annotated[list[str], typer.Option(help="what it may do, may be repeated", autocompletion=_roles)],
@@ -66,7 +63,7 @@ def add(
     credentials: Secrets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add an account. From then on its roles limit what its tokens can do."""
+    """Add an account; so the first administrator is made. Its roles limit what its tokens can do."""
     settings = prepare(config)
     from composer_mcp.security.accounts import NewAccount
     from composer_mcp.security.caller import LOCAL_TENANT
@@ -172,9 +169,9 @@ def remove(name: Name, config: Config = None, credentials: Secrets = None, as_js
 
 
 @commands.command(
-    epilog="Examples: composer-mcp user revoke ana (all its tokens so far); "
-    "composer-mcp user revoke --token-id 5f2c… --issuer https://issuer.example; "
-    "composer-mcp user revoke --token < token.txt"
+    epilog="Examples: composer-mcp user revoke ana; "
+    "composer-mcp user revoke --token-id 5f2c2d --issuer https://issuer.example; "
+    "cat token.txt | composer-mcp user revoke --token"
 )
 def revoke(
     name: Annotated[

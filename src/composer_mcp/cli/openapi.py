@@ -9,7 +9,7 @@ from composer_mcp.cli.common import print_json
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: composer-mcp openapi > admin-api.json")
+@commands.command(epilog="Example: composer-mcp openapi")
 def openapi() -> None:
     """Print the OpenAPI document of the admin API; it is JSON and needs no configuration."""
     from composer_mcp.admin.app import describe
