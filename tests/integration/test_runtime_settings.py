@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from .conftest import new_platform
@@ -98,6 +99,43 @@ async def test_new_jobs_are_refused_everywhere_and_then_taken_again(site: Site) 
     site.followed(site.unset("intake.mode", "intake.reason")["version"])
     for web in (0, 1):
         assert not (await site.call(web, "sit-0003")).is_error
+
+
+async def test_the_admin_api_shows_and_changes_what_the_command_does(site: Site) -> None:
+    platform = site.platform
+    platform.run("user", "add", "ops", "--role", "operator", "--tenant", "school", "--subject", "operator")
+    token = platform.issuer.token(sub="operator", scope="jobs:read config:manage")
+
+    async def ask(web: int, method: str, path: str = "", **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"http://127.0.0.1:{site.ports[web]}/admin/v1/settings{path}"
+        async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+            return await http.request(method, url, **options)
+
+    listed = (await ask(0, "GET")).json()
+    names = {each["name"]: each for each in listed["settings"]}
+    assert listed["version"] == 0 and names["queue.total_limit"]["source"] == "default"
+    change = {"version": 0, "set": {"queue.total_limit": 44, "log.level": "warning"}}
+    changed = await ask(0, "PATCH", json=change)
+    assert changed.status_code == 200 and changed.json()["version"] == 1
+    site.followed(1)
+    shown = (await ask(1, "GET", "/queue.total_limit")).json()
+    assert (shown["value"], shown["source"]) == (44, "runtime")
+    assert shown["changed_by"].endswith(" operator")
+    assert json.loads(platform.run("config", "get", "queue.total_limit", "--json"))["value"] == 44
+    refused = {
+        "settings_changed": change,
+        "setting_invalid": {"set": {"queue.total_limit": -1}},
+        "setting_fixed": {"set": {"web.workers": 3}},
+        "setting_unknown": {"unset": ["queue.limit"]},
+        "invalid_request": {"set": {"log.level": "info"}, "unset": ["log.level"]},
+    }
+    for code, body in refused.items():
+        answer = await ask(1, "PATCH", json=body)
+        assert answer.json()["code"] == code and answer.status_code >= 400
+    assert (await ask(1, "GET", "/queue.limit")).status_code == 404
+    token = platform.issuer.token(scope="jobs:read config:manage")
+    assert (await ask(0, "GET")).status_code == 403, "a teacher is no operator, whatever the token says"
 
 
 async def test_bounds_of_the_queue_change_while_it_is_used(site: Site) -> None:

@@ -49,10 +49,13 @@ def test_help_says_what_it_does_and_shows_an_example(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_example_is_one_that_it_takes(name: str) -> None:
-    for example in re.findall(r"composer-mcp ([^;|]+)", COMMANDS[name].epilog):
+def test_an_example_is_one_that_it_takes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for example in re.findall(r"composer-mcp ([^;|<>(]+)", COMMANDS[name].epilog):
         words = shlex.split(example.rstrip(". "))
         assert words[: len(name.split())] == name.split()
+        for file in (word for word in words if re.fullmatch(r"\w+\.\w+", word)):
+            Path(file).touch()
         COMMANDS[name].make_context(name, words[len(name.split()) :])
 
 
@@ -86,6 +89,16 @@ def test_the_commands_are_shown_without_loading_what_only_some_need() -> None:
     assert not heavy & set(loaded)
 
 
+DOCUMENTED = re.findall(r"`C ([^`]+)`", (ROOT / "docs/operations.md").read_text())
+
+
+@pytest.mark.parametrize("line", DOCUMENTED)
+def test_a_command_of_the_manual_is_one_that_there_is(line: str) -> None:
+    words = shlex.split(line.replace("ID", "0b8ee7ae-6d6b-4f0a-9c3e-2f4c9f1f7a55"))
+    name = next(name for name in COMMANDS if words[: len(name.split())] == name.split())
+    COMMANDS[name].make_context(name, words[len(name.split()) :])
+
+
 def test_the_exit_codes_are_written_down() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     for code, meaning in EXIT_CODES.items():
@@ -108,6 +121,10 @@ def test_every_shell_completes_commands_and_what_they_take(shell: str) -> None:
     shown = " ".join(complete("composer-mcp drain --slot gr", shell))
     assert "green" in shown and "blue" not in shown
     assert "jobs:read" in " ".join(complete("composer-mcp token --scope ", shell)).replace("\\", "")
+    assert "queue.total_limit" in " ".join(complete("composer-mcp config set queue.t", shell))
+    levels = " ".join(complete("composer-mcp config set log.level ", shell))
+    assert "debug" in levels and "queue" not in levels
+    assert "intake.mode" in " ".join(complete("composer-mcp config set log.level debug int", shell))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
