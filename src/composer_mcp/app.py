@@ -21,6 +21,7 @@ from composer_mcp.mcp.gate import METHODS, SESSION_METHODS, Gate
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability import metrics
 from composer_mcp.observability.access import AccessLog
+from composer_mcp.observability.masking import redact
 from composer_mcp.observability.pressure import Bounds, Pressure
 from composer_mcp.security.access import Access
 from composer_mcp.security.door import METADATA_PATH, Door
@@ -163,7 +164,8 @@ class _State:
             reasons.append(f"draining: {self._settings.web.drain_file} exists")
         reason = await self._backend.problem()
         if reason is not None:
-            reasons.append(reason)
+            # Anybody may ask, and drivers say much.
+            reasons.append(redact(reason))
         content = {"ready": not reasons, "reasons": reasons, "slot": self._settings.web.slot}
         return JSONResponse(content, 503 if reasons else 200)
 

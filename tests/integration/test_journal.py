@@ -14,7 +14,7 @@ from composer_mcp.observability.journal import Journal
 
 from .support.installation import Platform
 from .support.journald import Journald, under_systemd
-from .support.processes import Process
+from .support.processes import Process, free_port
 
 SPEAKER = """
 import sys
@@ -112,3 +112,58 @@ def test_a_journal_that_is_restarted_is_found_again(journald: Journald) -> None:
     assert journal.send("after", facts, "info")
     journald.wait_for("MESSAGE=after")
     assert [entry["MESSAGE"] for entry in journald.entries("COMPOSER_EVENT=about.restart")][-1] == "after"
+
+
+#: What the gateway's configuration says of its log, and a caller that is let in without a token.
+GATEWAY = """
+global
+    maxconn 100
+defaults
+    mode http
+    timeout client 10s
+    timeout server 10s
+    timeout connect 2s
+frontend front_door
+    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{other} accept-proxy
+    unique-id-format %[uuid()]
+    http-request set-var(txn.subject) hdr(x-subject)
+{lines}
+    http-request return status 200 content-type text/plain string ok hdr X-Correlation-Id %[unique-id]
+"""
+OF_THE_LOG = ("no log", "log ", "log-format ", "error-log-format ", "http-request set-var(txn.path)")
+SUBJECT = "http-request set-var(txn.subject_json)"
+
+
+def test_the_gateway_writes_the_same_field(journald: Journald, tmp_path: Path) -> None:
+    template = Path(__file__).parents[2] / "roles/haproxy/templates/edge/etc/haproxy/haproxy.cfg.j2"
+    front = template.read_text().partition("frontend front_door")[2].partition("\nbackend ")[0]
+    lines = [line for line in front.splitlines() if line.strip().startswith(OF_THE_LOG)]
+    lines += [line.partition(" if ")[0] for line in front.splitlines() if line.strip().startswith(SUBJECT)]
+    assert len(lines) == 6
+    text = "\n".join(lines).replace("/run/systemd/journal/socket", str(journald.socket))
+    port, other = free_port(), free_port()
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(GATEWAY.format(port=port, other=other, lines=text))
+    gateway = Process(["haproxy", "-db", "-f", str(config)])
+    try:
+        gate = f"http://127.0.0.1:{port}"
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=20) as http:
+            forged = 'te"a\\cher CORRELATION_ID=forged é' + "x" * 3000
+            answer = http.get(
+                f"{gate}/mcp%0ACORRELATION_ID=forged{'p' * 7000}?secret=canary",
+                headers={"X-Subject": forged.encode(), "Authorization": "Bearer canary"},
+            )
+            identity = answer.headers["X-Correlation-Id"]
+            with pytest.raises(httpx.HTTPError):
+                http.get(f"http://127.0.0.1:{other}/")
+        entry = journald.wait_for(f"CORRELATION_ID={identity}")
+        assert (entry["COMPOSER_EVENT"], entry["COMPOSER_STATUS"], entry["PRIORITY"]) == ("call", "200", "6")
+        told = json.loads(entry["MESSAGE"])
+        assert told["correlation_id"] == identity and told["path"].startswith("/mcp%0ACORRELATION_ID=forged")
+        assert told["subject"].startswith('te"a\\cher')
+        assert not journald.entries("CORRELATION_ID=forged") and "canary" not in json.dumps(entry)
+        failed = journald.wait_for("COMPOSER_EVENT=connection_failed")
+        assert json.loads(failed["MESSAGE"])["source"] == "127.0.0.1"
+    finally:
+        gateway.stop()

@@ -16,6 +16,7 @@ from composer_mcp.jobs.requests import Preview
 from composer_mcp.mcp import views
 from composer_mcp.mcp.services import Services
 from composer_mcp.observability.access import correlation_id
+from composer_mcp.observability.masking import redacted
 
 #: A larger picture is not sent along; it can be read as a resource.
 PICTURE_LIMIT_BYTES = 5 * 1024 * 1024
@@ -72,7 +73,8 @@ def _can_be_sent(text: str) -> bool:
 
 def failure(error: ComposerError) -> CallToolResult:
     """Return an error as a tool result; its text alone is enough to repair the call."""
-    content = sendable(error.as_dict() | {"correlation_id": correlation_id.get()})
+    # What went wrong may hold what it went wrong with: another party's words, an address, a header.
+    content = redacted(sendable(error.as_dict())) | {"correlation_id": correlation_id.get()}
     text = TextContent(type="text", text=in_words(content))
     return CallToolResult(content=[text], structured_content={"error": content}, is_error=True)
 

@@ -13,6 +13,7 @@ import base64
 import functools
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "•••"
@@ -86,6 +87,17 @@ def redact(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
     return _redacted(text) if len(text) <= _REPEATED else _redact(text)
+
+
+def redacted(value: Any) -> Any:
+    """Return JSON values without anything that is or looks like a secret; names of fields stay."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: redacted(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(item) for item in value]
+    return value
 
 
 def beginning(text: str, length: int) -> str:

@@ -50,46 +50,56 @@ def start(settings: ReportsSettings, credentials: Credentials, service: str) -> 
     """
     if not settings.enabled:
         return
-    # Not above: whoever sends no reports does without this library.
-    import sentry_sdk
     from sentry_sdk.utils import BadDsn
 
     address = credentials.read("error-reports-dsn").get_secret_value()
     hide(urlsplit(address).username or "")
     try:
-        # A client of its own and none of the library's global state: nothing but us reports anything.
-        client = sentry_sdk.Client(
-            dsn=address,
-            default_integrations=False,
-            auto_enabling_integrations=False,
-            send_default_pii=False,
-            include_local_variables=False,
-            include_source_context=False,
-            max_breadcrumbs=0,
-            auto_session_tracking=False,
-            send_client_reports=False,
-            enable_backpressure_handling=False,
-            enable_logs=False,
-            enable_metrics=False,
-            propagate_traces=False,
-            before_send=_chosen,
-            release=f"composer-mcp@{composer_mcp.__version__}",
-            environment=settings.environment,
-            server_name=socket.gethostname(),
-            transport_queue_size=QUEUE_REPORTS,
-            shutdown_timeout=END_SECONDS,
-            ca_certs=None if settings.authority is None else str(settings.authority),
-            # Neither a proxy of the environment nor a debugger on this machine is told anything.
-            http_proxy="",
-            https_proxy="",
-            spotlight=False,
-            debug=False,
-        )
+        client = discreet_client(address, settings)
     except BadDsn:
         raise ConfigurationError(
             "the secret error-reports-dsn is no address of a receiver, such as https://KEY@errors.example.org/1."
         ) from None
     logs.report_to(Reporter(client, service, settings.per_minute).line)
+
+
+def discreet_client(address: str, settings: ReportsSettings, **others: Any) -> Client:
+    """Return what sends reports to an address; ``others`` are further options of the library.
+
+    Raises:
+        BadDsn: it is no such address.
+    """
+    # Not above: whoever sends no reports does without this library.
+    import sentry_sdk
+
+    # A client of its own and none of the library's global state: nothing but us reports anything.
+    return sentry_sdk.Client(
+        dsn=address,
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        include_local_variables=False,
+        include_source_context=False,
+        max_breadcrumbs=0,
+        auto_session_tracking=False,
+        send_client_reports=False,
+        enable_backpressure_handling=False,
+        enable_logs=False,
+        enable_metrics=False,
+        propagate_traces=False,
+        before_send=_chosen,
+        release=f"composer-mcp@{composer_mcp.__version__}",
+        environment=settings.environment,
+        server_name=socket.gethostname(),
+        transport_queue_size=QUEUE_REPORTS,
+        shutdown_timeout=END_SECONDS,
+        ca_certs=None if settings.authority is None else str(settings.authority),
+        # Neither a proxy of the environment nor a debugger on this machine is told anything.
+        http_proxy="",
+        https_proxy="",
+        spotlight=False,
+        debug=False,
+        **others,
+    )
 
 
 class Reporter:
