@@ -65,14 +65,15 @@ class Installation:
         """Start a web process with so many further tools; return it and its port."""
         port = free_port()
         self.platform.port = port
-        self._configure()
+        self.configure()
         arguments = [str(self.platform.config), str(self.platform.credentials)]
         command = [sys.executable, "-m", "benchmarks.our_server", *arguments]
         child = self.start([*command, f"127.0.0.1:{port}", str(further_tools)], name, core)
         await child.listens(port)
         return child, port
 
-    def _configure(self) -> None:
+    def configure(self) -> None:
+        """Write the configuration with what this bench changes."""
         self.platform.configure(**self.sections)
         authority = f'authority = "{self.postgres.authority}"\n'
         written = self.platform.config.read_text()

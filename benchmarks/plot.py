@@ -19,6 +19,11 @@ CHARTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("seconds", "seconds until tenant B's task begins (less is better)", r"tenant"),
         ("seconds", "seconds until a killed worker's task begins again (less is better)", r"killed"),
     ),
+    "queue": (
+        ("all p50 ms", "ms of a job's statements behind so many others, p50 (less is better)", r"queued$"),
+        ("p50 ms", "ms until a result is known, p50 (less is better)", r"no time"),
+        ("seconds", "seconds until a job begins (less is better)", r"tenant B|killed"),
+    ),
     "tokens": (
         (
             "both",

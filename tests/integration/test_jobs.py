@@ -30,6 +30,7 @@ async def call_in_background(platform: Platform, results: list[Any], uid: str, *
         results.append(await connection.call_tool("get_composition", {"uid": uid}))
 
 
+@pytest.mark.chaos
 async def test_a_job_is_taken_over_when_its_worker_is_killed(platform: Platform) -> None:
     platform.start_web()
     victim = platform.start_tame_worker()
@@ -199,6 +200,7 @@ async def test_a_job_goes_on_when_its_caller_leaves(serving: Platform, standing_
     assert serving.sql("select state from job") == "succeeded"
 
 
+@pytest.mark.chaos
 async def test_a_restart_of_the_database_is_survived(platform: Platform) -> None:
     platform.start_web()
     worker = platform.start_tame_worker()
@@ -237,6 +239,7 @@ async def test_what_started_without_a_database_serves_when_it_comes(platform: Pl
     assert not results[0].is_error, f"{results[0]}\n{web.output}"
 
 
+@pytest.mark.chaos
 async def test_a_job_that_kills_its_workers_is_given_up(platform: Platform) -> None:
     platform.configure(worker={"attempt_limit": 2})
     platform.start_web()

@@ -24,6 +24,7 @@ from .test_jobs import call_in_background, until
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.chaos
 async def test_a_worker_that_was_frozen_cannot_overwrite_the_result(platform: Platform) -> None:
     platform.start_web()
     frozen = platform.start_tame_worker()
@@ -111,6 +112,7 @@ async def test_finished_jobs_are_forgotten_in_time(platform: Platform) -> None:
     assert platform.sql("select count(*) from job") == "1"
 
 
+@pytest.mark.chaos
 async def test_announcements_are_heard_again_after_the_database_refused_everybody(platform: Platform) -> None:
     password = platform.secrets.read("database-password")
     options = database.connection_options(platform.settings.postgresql, password, application="test")

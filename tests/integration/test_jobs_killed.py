@@ -20,7 +20,7 @@ from .support.installation import Platform
 from .support.processes import Process
 from .test_jobs_lifecycle import engine_of, in_thread, no_progress
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
 
 
 @pytest.fixture

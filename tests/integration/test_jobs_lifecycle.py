@@ -134,6 +134,7 @@ async def test_the_same_call_does_a_cancelled_job_after_all(platform: Platform) 
     assert record.state is JobState.SUCCEEDED and record.error is None
 
 
+@pytest.mark.chaos
 async def test_a_frozen_worker_that_wakes_up_changes_nothing_that_is_finished(platform: Platform) -> None:
     frozen = platform.start_tame_worker()
     async with engine_of(platform) as engine:

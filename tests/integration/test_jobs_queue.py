@@ -177,6 +177,7 @@ async def test_a_late_sign_of_life_does_not_start_a_job_anew_where_it_is_at_work
     assert platform.sql("select epoch from job") == "1"
 
 
+@pytest.mark.chaos
 async def test_a_worker_that_wakes_up_leaves_the_job_to_be_taken_over_from_its_heir(
     platform: Platform,
 ) -> None:

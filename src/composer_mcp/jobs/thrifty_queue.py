@@ -80,6 +80,9 @@ with given as (
 ) insert into pgqueuer_log (job_id, status, entrypoint, priority, traceback)
 select id, 'queued', entrypoint, priority, $4::jsonb from given
 """
+#: For the connections of the queue, whose every question has its index. Without this a plan made while few
+#: jobs wait, which is kept, reads and sorts the whole table when many do.
+BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off", "jit": "off"}
 _STATEMENTS: dict[str, str] = {}
 
 

@@ -23,7 +23,7 @@ from composer_mcp.jobs.attempt import Attempts, Handle, Resources
 from composer_mcp.jobs.postgres_table import PostgresJobTable
 from composer_mcp.jobs.requests import REQUESTS
 from composer_mcp.jobs.slots import Slots
-from composer_mcp.jobs.thrifty_queue import thrifty
+from composer_mcp.jobs.thrifty_queue import BY_INDEX, thrifty
 from composer_mcp.observability import process
 from composer_mcp.observability.systemd import Supervisor
 from composer_mcp.runtime.current import Live
@@ -139,6 +139,7 @@ async def _queue(
 ) -> AsyncIterator[PgQueuer]:
     """Connect to the queue; entered anew after each failure."""
     # The queue's own bookkeeping need not be on disk at once: a lost claim or heartbeat is repeated.
+    options = options | {"server_settings": options["server_settings"] | BY_INDEX}
     pool = await database.pool(options, size=settings.worker.concurrency + 4, relaxed=True)
     try:
         queuer = thrifty(
