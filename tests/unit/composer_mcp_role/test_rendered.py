@@ -30,14 +30,26 @@ SITE: dict[str, Any] = {
 }
 
 
-def render(name: str, **variables: Any) -> str:
-    """Render one template of the role; keyword arguments are what an inventory sets."""
-    loader = DataLoader()
+def values(loader: DataLoader, **variables: Any) -> dict[str, Any]:
+    """All variables of the role; keyword arguments are what an inventory sets."""
     parts = [
         loader.load_from_file(str(ROLE / part / "main.yml"), trusted_as_template=True)
         for part in ("defaults", "vars")
     ]
-    given = {**parts[0], **parts[1], **SITE, **variables}
+    return {**parts[0], **parts[1], **SITE, **variables}
+
+
+def variable(name: str, **variables: Any) -> Any:
+    """One variable of the role, as it is used."""
+    loader = DataLoader()
+    given = values(loader, **variables)
+    return Templar(loader=loader, variables=given).template(given[name])
+
+
+def render(name: str, **variables: Any) -> str:
+    """Render one template of the role; keyword arguments are what an inventory sets."""
+    loader = DataLoader()
+    given = values(loader, **variables)
     templar = Templar(loader=loader, variables=given)
     templar = templar.copy_with_new_env(searchpath=[str(ROLE / "templates")], available_variables=given)
     text = trust_as_template((ROLE / "templates" / name).read_text())
@@ -102,6 +114,22 @@ def test_text_from_an_inventory_cannot_break_out_of_its_value(tmp_path: Path) ->
 def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(settings.ConfigurationError, match=r"worker\.atempt_limit"):
         load(tmp_path, composer_mcp_settings={"worker": {"atempt_limit": 7}})
+
+
+def test_receivers_of_reports_and_traces_bring_their_secrets_with_them(tmp_path: Path) -> None:
+    endpoint = "https://collector.example.org/v1/traces"
+    further = {"reports": {"enabled": True}, "traces": {"endpoint": endpoint, "authorization": True}}
+    read = load(tmp_path, composer_mcp_settings=further)
+    assert read.reports.enabled and read.traces.endpoint == endpoint
+    theirs = {"error-reports-dsn", "traces-authorization"}
+    for name in ("composer-web@.service", "composer-worker@.service"):
+        assert given_secrets(unit(name, composer_mcp_settings=further)) - given_secrets(unit(name)) == theirs
+    # They are fetched where they are needed, and nowhere else.
+    fetched = {each["name"] for each in variable("composer_mcp_secrets_files", composer_mcp_settings=further)}
+    assert fetched - {each["name"] for each in variable("composer_mcp_secrets_files")} == theirs
+    assert (
+        given_secrets(unit("composer-web@.service", composer_mcp_settings=further)) - {"tls.key"} <= fetched
+    )
 
 
 def test_each_process_gets_its_own_secrets_only() -> None:
