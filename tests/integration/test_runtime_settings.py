@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from .conftest import new_platform
+from .support.alone import Alone
 from .support.authority import Authority
 from .support.installation import Platform, error_of
 from .support.issuer import Issuer
@@ -193,6 +194,18 @@ async def test_while_the_database_is_away_the_last_values_go_on(site: Site) -> N
         process.wait_for("runtime.store_back", 60)
         assert line_with(process, "runtime.store_back")["version"] == 1, "it has forgotten what was changed"
     site.followed(site.set("queue.total_limit", "78")["version"])
+
+
+def test_a_server_that_runs_alone_follows_too(tmp_path: Path) -> None:
+    composer = {"project_uid": "project", "connector_uid": "connector"}
+    secrets = {"composer-token": "header.payload.signature", "composer-project-key": "0" * 32}
+    alone = Alone(tmp_path, composer, {}, secrets)
+    try:
+        process = alone.serve()
+        alone.run("config", "set", "queue.total_limit", "7")
+        process.wait_for('"version": 1, "settings"', 30)
+    finally:
+        alone.stop()
 
 
 async def _until(platform: Platform, query: str, answer: str) -> None:
