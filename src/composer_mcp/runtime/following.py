@@ -76,6 +76,9 @@ class Follower:
             if not self._away:
                 log.warning("runtime.store_away", error=repr(error), version=self._live.current().version)
             self._away = True
+        except Exception:
+            # Nobody else in this process follows, so whatever it was, the next look is made.
+            log.exception("runtime.look_failed", version=self._live.current().version)
         else:
             if self._away:
                 log.info("runtime.store_back", version=self._live.current().version)
