@@ -196,8 +196,9 @@ class Site:
         )
         assert job, "no job is running"
         for host in (self.host("app1"), self.host("app2")):
-            lines = host.ask(f"journalctl --output=json -u 'composer-worker@*' -g {job} || :").splitlines()
-            units = {json.loads(line)["_SYSTEMD_UNIT"] for line in lines if "job.started" in line}
+            question = f"COMPOSER_JOB={job} COMPOSER_EVENT=job.started"
+            lines = host.ask(f"journalctl --no-pager --output=json {question}").splitlines()
+            units = {json.loads(line)["_SYSTEMD_UNIT"] for line in lines}
             for unit in units:
                 host.ask(f"systemctl kill --signal=KILL --kill-whom=main {unit}")
                 return f"{host.name} {unit}"
