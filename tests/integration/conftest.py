@@ -85,7 +85,7 @@ def standing_worker(standing: Platform) -> Process:
 @pytest.fixture
 def serving(standing: Platform, standing_worker: Process) -> Platform:
     """The standing platform with a tame worker and no jobs; what the worker says from now on is awaited."""
-    standing.sql("truncate job, tenant_tag")
+    standing.sql("truncate job, tenant_tag cascade")
     standing_worker.forget_output()
     return standing
 

@@ -14,6 +14,7 @@ from composer_mcp.audit.entry import NO_DETAILS, Entry, now
 from composer_mcp.audit.postgres import PostgresAudit
 from composer_mcp.audit.sqlite import SqliteAudit
 from composer_mcp.audit.trail import Trail
+from composer_mcp.failures import ComposerError
 from composer_mcp.observability import logs
 from composer_mcp.security.caller import user_name
 
@@ -116,6 +117,23 @@ def by_hand(
         outcome=outcome,
         details=details,
     )
+
+
+@contextlib.asynccontextmanager
+async def recorded(settings: Settings, credentials: Credentials, entry: Entry) -> AsyncIterator[None]:
+    """Record what a command does, with its outcome, whether it goes well or not.
+
+    Raises:
+        ConfigurationError, store_unavailable, audit_broken.
+    """
+    async with opened(settings, credentials) as audit:
+        try:
+            yield
+        except ComposerError as error:
+            entry = entry._replace(outcome=error.code.code)
+            raise
+        finally:
+            await audit.trail.record(entry)
 
 
 def _person() -> str:

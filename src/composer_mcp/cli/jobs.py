@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -95,7 +96,10 @@ def show(job: Job, config: Config = None, credentials: Secrets = None, as_json: 
 @commands.command(epilog="Example: composer-mcp jobs cancel 0b8ee7ae-6d6b-4f0a-9c3e-2f4c9f1f7a55")
 def cancel(job: Job, config: Config = None, credentials: Secrets = None, as_json: AsJson = False) -> None:
     """Stop a job within a second; what it has saved stays saved. A finished job is shown as it is."""
-    _told(_with(config, credentials, "cancelling the job", lambda jobs: jobs.cancel(job)), as_json)
+    done = _with(
+        config, credentials, "cancelling the job", lambda jobs: jobs.cancel(job), ("job.cancel", job)
+    )
+    _told(done, as_json)
 
 
 @commands.command(epilog="Example: composer-mcp jobs repeat 0b8ee7ae-6d6b-4f0a-9c3e-2f4c9f1f7a55")
@@ -106,7 +110,13 @@ def repeat(job: Job, config: Config = None, credentials: Secrets = None, as_json
     ended. Repeating it twice makes one job.
     """
     correlation_id = uuid.uuid4().hex
-    done = _with(config, credentials, "queueing the job", lambda jobs: jobs.repeat(job, correlation_id))
+    done = _with(
+        config,
+        credentials,
+        "queueing the job",
+        lambda jobs: jobs.repeat(job, correlation_id),
+        ("job.repeat", job),
+    )
     if as_json:
         from composer_mcp.jobs.admin_views import repeated_of
 
@@ -118,13 +128,25 @@ def repeat(job: Job, config: Config = None, credentials: Secrets = None, as_json
 
 
 def _with(
-    config: Path | None, credentials: Path | None, what: str, call: Callable[[JobAdmin], Awaitable[T]]
+    config: Path | None,
+    credentials: Path | None,
+    what: str,
+    call: Callable[[JobAdmin], Awaitable[T]],
+    change: tuple[str, uuid.UUID] | None = None,
 ) -> T:
+    """Do something with the jobs; a ``change`` (action and job) is recorded in the audit trail."""
     settings = prepare(config)
+    from composer_mcp.audit.opening import by_hand, recorded
     from composer_mcp.jobs.opening import job_admin
 
+    folder = secrets(settings, credentials)
+
     async def run() -> T:
-        async with job_admin(settings, secrets(settings, credentials)) as jobs:
+        async with contextlib.AsyncExitStack() as stack:
+            if change is not None:
+                action, job = change
+                await stack.enter_async_context(recorded(settings, folder, by_hand(action, str(job))))
+            jobs = await stack.enter_async_context(job_admin(settings, folder))
             return await call(jobs)
 
     with progress(what):

@@ -56,6 +56,11 @@ def tool(trail: AuditTrail, name: str, arguments: Mapping[str, Any]) -> Call:
     return Call(trail, action, target=_named(arguments), arguments=arguments, writes=writes)
 
 
+def outcome(counted: str) -> str:
+    """Return how the trail calls an outcome that the metrics count."""
+    return "ok" if counted == "succeeded" else counted
+
+
 def made(result: CallToolResult | InputRequiredResult) -> str:
     """Return what a result is about, if it says so."""
     content = result.structured_content if isinstance(result, CallToolResult) else None

@@ -135,7 +135,7 @@ class ComposerServer(MCPServer[Services]):
         try:
             call = recorded.tool(context.request_context.lifespan_context.audit, name, arguments)
             result = await self._call_tool(name, arguments, context)
-            await call.end(_outcome(result), recorded.made(result))
+            await call.end(recorded.outcome(_outcome(result)), recorded.made(result))
         except Accepted as accepted:
             if call is not None:
                 await call.end("accepted", str(accepted.submission.job_id))
