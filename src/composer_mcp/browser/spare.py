@@ -32,11 +32,13 @@ class Spare:
         self._lease: Lease | None = None
         self._made = 0.0
         self._hosts: frozenset[str] = frozenset()
+        #: Set while there is one.
+        self.ready = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         """Whether there is one."""
-        return self._lease is not None
+        return self.ready.is_set()
 
     async def take(self, hosts: frozenset[str], current: Running | None) -> Lease | None:
         """Return the spare if it is of use for ``hosts``; whoever gets it closes it."""
@@ -44,6 +46,7 @@ class Spare:
         if found is None or not self._fits(found, current) or hosts != self._hosts:
             return None
         self._lease = None
+        self.ready.clear()
         # It may have crashed, or its browser hang, while it waited.
         try:
             if found.trouble is None and await found.is_alive():
@@ -79,10 +82,12 @@ class Spare:
             await close_lease(lease)
             raise
         self._lease, self._made, self._hosts = lease, time.monotonic(), running.hosts
+        self.ready.set()
 
     def discard(self) -> None:
         """Close it, if there is one; nobody waits for that."""
         found, self._lease = self._lease, None
+        self.ready.clear()
         if found is not None:
             self._later(close_lease(found))
 

@@ -222,17 +222,16 @@ class Editor:
             # A page that hangs answers no question, and questions have no limit of their own.
             async with asyncio.timeout(self._limit / 1000 + self._settings.working_copy_seconds):
                 loaded = await self._has_loaded(document)
-                await pictures.settle(page, self._settings.pictures_seconds)
+                settled = await pictures.settle(page, self._settings.pictures_seconds)
                 seconds = time.monotonic() - started
-                taken = await pictures.take(self._lease, self._settings.pictures_seconds)
-                title = await page.title()
+                taken = await pictures.take(self._lease, settled.height, self._settings.pictures_seconds)
         except (PlaywrightTimeout, TimeoutError):
             raise await self._not_ready() from None
         except PlaywrightError as error:
             raise await self._broken(error) from None
         return Look(
             final_url=_address_without_token(page.url, self._redact)[:MAX_ADDRESS],
-            page_title=self._redact(title[:MAX_SHOWN])[:MAX_TITLE],
+            page_title=self._redact(settled.title[:MAX_SHOWN])[:MAX_TITLE],
             load_seconds=round(seconds, 3),
             editor_ready=True,
             composition_loaded=loaded,
@@ -251,7 +250,7 @@ class Editor:
             console_errors=[self._redact(text) for text in self._lease.console_errors],
             network_errors=[self._redact(text) for text in self._lease.network_errors],
             trouble=self._lease.trouble,
-            picture=await pictures.glimpse(self._lease) if picture else None,
+            picture=await pictures.glimpse(self._lease) if picture and not self._lease.trouble else None,
         )
 
     async def _has_loaded(self, document: Document) -> bool:
