@@ -347,6 +347,12 @@ ARTIFACT_UNKNOWN = ErrorCode(
     sentence="There is no artifact {key}.",
     remedy="Repeat the call that made it.",
 )
+ARTIFACT_TOO_LARGE = ErrorCode(
+    "artifact_too_large",
+    status=413,
+    sentence="What was made has {bytes} bytes, and {limit} may be kept.",
+    remedy="Make it of fewer elements.",
+)
 
 
 def table() -> str:

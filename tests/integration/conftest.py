@@ -14,12 +14,23 @@ from .support.authority import Authority
 from .support.installation import PUBLIC_URL, Platform
 from .support.issuer import Issuer
 from .support.openbao import OpenBao
+from .support.places import place
 from .support.postgres import Postgres
 from .support.processes import Process
 from .support.seaweed import Seaweed
 from .support.stores import bare, stores, stores_template
 
-__all__ = ["bare", "bench", "chromium", "site", "standin", "standin_process", "stores", "stores_template"]
+__all__ = [
+    "bare",
+    "bench",
+    "chromium",
+    "place",
+    "site",
+    "standin",
+    "standin_process",
+    "stores",
+    "stores_template",
+]
 
 _numbers = itertools.count(1)
 

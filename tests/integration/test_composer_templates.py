@@ -191,3 +191,30 @@ async def test_a_lesson_template_is_filled_in_and_wrong_names_are_told(
             with pytest.raises(ComposerError, match="no placeholder “asunto”"):
                 await handlers.run(wrong, again(work))
     assert [each["uid"] for each in standin.compositions(title)] == [made.uid]
+
+
+async def test_a_template_of_the_operator_is_offered_and_made_for_its_tenant_alone(
+    bench: Bench, standin: Standin, title: str
+) -> None:
+    lesson = {"title": "[nome]", "elements": [{"type": "text", "title": "Por quê", "text": "[motivo]"}]}
+    text = json.dumps({"title": "Da escola", "description": "Como fazemos", "lesson": lesson}).encode()
+    async with standin.api() as api:
+        work = bench.without_browser(api)
+        templates = work.artifacts.templates
+        await templates.put(work.tenant, "review", "pt_BR", text)
+        await templates.put("another school", "theirs", "pt_BR", text)
+        listed = await handlers.run(ListTemplates(), work)
+        assert isinstance(listed, Templates) and listed.problems == []
+        names = {each.template_id: each.name for each in listed.templates}
+        # In place of the shipped one of this name; the other shipped ones are still there.
+        assert names["lesson:review"] == "Da escola" and "lesson:project" in names
+        assert "lesson:theirs" not in names
+        read = await handlers.run(GetTemplate(template_id="lesson:review"), work)
+        assert isinstance(read, Template) and read.placeholders == ["nome", "motivo"]
+        foreign = GetTemplate(template_id="lesson:theirs")
+        assert await code_of(foreign, work) == "template_not_found"
+        made = await save(ApplyTemplate(template_id="lesson:review", values={"nome": title}), work)
+        assert (await api.read(made.uid)).title == title
+        await templates.remove(work.tenant, "review", "pt_BR")
+        shipped = await handlers.run(GetTemplate(template_id="lesson:review"), work)
+        assert isinstance(shipped, Template) and shipped.name == "Revisão"

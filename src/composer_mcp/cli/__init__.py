@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from composer_mcp.cli import accounts, audit, config, installing, jobs, migrating, openapi, serving
+from composer_mcp.cli import accounts, audit, config, installing, jobs, migrating, openapi, serving, templates
 from composer_mcp.failures import ComposerError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serving, installing, migrating, config, jobs, accounts, audit, openapi):
+for group in (serving, installing, migrating, config, jobs, accounts, audit, openapi, templates):
     cli.add_typer(group.commands)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Collection, Coroutine
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
     from composer_mcp.audit.trail import AuditTrail
     from composer_mcp.jobs.requests import AnyRequest
     from composer_mcp.settings import QueueSettings, Settings
+    from composer_mcp.store.artifacts import ArtifactStore
     from composer_mcp.store.compositions import CompositionRegistry
     from composer_mcp.store.sqlite import Sqlite
 
 T = TypeVar("T")
 
 UPKEEP_SECONDS = 60.0
+#: Old artifacts are looked for with every so many of these.
+UPKEEP_ARTIFACTS = 60
 #: How often an idle queue looks without being told; in one process nothing that was told is lost.
 LOOK_SECONDS = 30.0
 #: Handlers that are told to stop close their pages; whoever takes longer is left behind.
@@ -131,7 +135,7 @@ class EmbeddedJobEngine:
                 )
             ),
             asyncio.create_task(self._take_in()),
-            asyncio.create_task(self._keep_tidy()),
+            asyncio.create_task(self._keep_tidy(resources.artifacts)),
         ]
         for task in tasks:
             task.add_done_callback(self._note_end)
@@ -319,8 +323,8 @@ class EmbeddedJobEngine:
             except ComposerError as error:
                 log.warning("engine.not_taken_in", error=error.sentence)
 
-    async def _keep_tidy(self) -> None:
-        while True:
+    async def _keep_tidy(self, artifacts: ArtifactStore) -> None:
+        for minute in itertools.count():
             try:
                 overdue = await self._database.run(
                     lambda connection: sqlite_jobs.give_up_asking(connection, self._queue)
@@ -328,6 +332,8 @@ class EmbeddedJobEngine:
                 for job_id in overdue:
                     self._changed(job_id)
                 await self._database.run(lambda connection: sqlite_jobs.forget(connection, self._queue))
+                if minute % UPKEEP_ARTIFACTS == 0:
+                    await artifacts.forget(timedelta(days=self._queue.retention_days))
             except ComposerError as error:
                 log.warning("engine.upkeep_failed", error=error.sentence)
             await asyncio.sleep(UPKEEP_SECONDS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
+from composer_mcp.errors import ComposerError
 from composer_mcp.jobs import rules
 from composer_mcp.jobs.postgres_engine import ENQUEUE
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from composer_mcp.runtime.current import Live
     from composer_mcp.settings import QueueSettings, Settings
+    from composer_mcp.store.artifacts import ArtifactStore
 
 QUEUE_LOG_DAYS = 7
 BATCH = 1000
@@ -95,7 +97,9 @@ async def forget(pool: asyncpg.Pool, retention: timedelta) -> int:
     return deleted
 
 
-def register(queuer: PgQueuer, pool: asyncpg.Pool, settings: Settings, live: Live) -> None:
+def register(
+    queuer: PgQueuer, pool: asyncpg.Pool, artifacts: ArtifactStore, settings: Settings, live: Live
+) -> None:
     """Add all of it to the schedule of a worker."""
 
     @queuer.schedule("composer_mend", "* * * * *")
@@ -106,3 +110,11 @@ def register(queuer: PgQueuer, pool: asyncpg.Pool, settings: Settings, live: Liv
     @queuer.schedule("composer_forget", "*/5 * * * *")
     async def _forget(schedule: Schedule) -> None:
         await forget(pool, timedelta(days=live.current().queue.retention_days))
+
+    @queuer.schedule("composer_forget_artifacts", "23 * * * *")
+    async def _forget_artifacts(schedule: Schedule) -> None:
+        try:
+            await artifacts.forget(timedelta(days=live.current().queue.retention_days))
+        except ComposerError as error:
+            # In an hour again.
+            log.warning("upkeep.artifacts_not_forgotten", error=error.sentence)

@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 async def serve(settings: Settings, credentials: Credentials) -> None:
     """Run a worker with a real browser until SIGTERM or SIGINT; jobs under way are finished first."""
+    process.check_receivers(settings, credentials)
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer import editor
     from composer_mcp.composer.api import ComposerApi
@@ -109,7 +110,9 @@ async def run(settings: Settings, credentials: Credentials, handle: Handle, reso
         attempts = Attempts(table, handle, resources, compositions, settings.worker, trail)
 
         def queue() -> contextlib.AbstractAsyncContextManager[PgQueuer]:
-            return _queue(settings, live, options, attempts, table, pool, supervisor, stop)
+            return _queue(
+                settings, live, options, attempts, table, pool, resources.artifacts, supervisor, stop
+            )
 
         log.info("worker.starting", concurrency=concurrency)
         await pgqueuer.run(
@@ -134,6 +137,7 @@ async def _queue(
     attempts: Attempts,
     table: PostgresJobTable,
     durable: asyncpg.Pool,
+    artifacts: ArtifactStore,
     supervisor: Supervisor,
     stop: asyncio.Event,
 ) -> AsyncIterator[PgQueuer]:
@@ -147,7 +151,7 @@ async def _queue(
         )
         for kind in REQUESTS:
             queuer.entrypoint(kind, accepts_context=True)(attempts.run)
-        upkeep.register(queuer, durable, settings, live)
+        upkeep.register(queuer, durable, artifacts, settings, live)
         await _reach(pool, stop)
         log.info("worker.ready")
         supervisor.tell("READY=1")

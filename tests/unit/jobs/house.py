@@ -20,7 +20,8 @@ from composer_mcp.jobs.requests import (
     CreateComposition,
 )
 from composer_mcp.jobs.work import InputNeeded, Work
-from composer_mcp.settings import Settings
+from composer_mcp.settings import Credentials, Settings
+from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
 from tests.unit.audit.trails import kept_trail
@@ -47,7 +48,8 @@ class House:
     async def engine(self, grace: float = 0.2, **sections: Any) -> AsyncIterator[EmbeddedJobEngine]:
         async with Sqlite.open(self.database) as database:
             engine = EmbeddedJobEngine(database, self.settings(**sections), self.broken)
-            resources = Resources(composer=None, browsers=None, artifacts=None)
+            artifacts = ArtifactStore.open(self.settings().object_store, Credentials(None))
+            resources = Resources(composer=None, browsers=None, artifacts=artifacts)
             compositions = SqliteCompositions(database)
             async with (
                 kept_trail(database) as trail,

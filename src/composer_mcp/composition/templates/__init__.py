@@ -50,6 +50,12 @@ def template(name: str, language: str) -> LessonTemplate | None:
     return _read(name, language_of(language)).model_copy(deep=True) if name in NAMES else None
 
 
+def made(name: str, data: Mapping[str, Any]) -> LessonTemplate:
+    """Return the template that a file describes: ``title``, ``description``, ``lesson``."""
+    found = (match for text in _in_order(data["lesson"]) for match in PLACEHOLDER.findall(text))
+    return LessonTemplate(name=name, placeholders=list(dict.fromkeys(found)), **data)
+
+
 def filled(template: LessonTemplate, values: Mapping[str, str] | None = None) -> Lesson:
     """Return the lesson of a template; a placeholder without a value stays, in brackets, for the teacher.
 
@@ -73,9 +79,7 @@ def filled(template: LessonTemplate, values: Mapping[str, str] | None = None) ->
 @cache
 def _read(name: str, language: Language) -> LessonTemplate:
     text = resources.files(__name__).joinpath(f"{name}.{language}.json").read_text(encoding="utf-8")
-    data = json.loads(text)
-    found = (match for text in _in_order(data["lesson"]) for match in PLACEHOLDER.findall(text))
-    return LessonTemplate(name=name, placeholders=list(dict.fromkeys(found)), **data)
+    return made(name, json.loads(text))
 
 
 def _in_order(lesson: Any) -> list[str]:

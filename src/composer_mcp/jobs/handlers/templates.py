@@ -1,4 +1,4 @@
-"""Templates of two sources: lessons that come with this server, and elements kept in Composer's project.
+"""Templates of three sources: lessons of this server and of its operator, and elements of Composer's project.
 
 What is stored as an element template is not confirmed by captured data: a widget, a list of widgets, or an
 object with a ``structure`` of widgets are understood. Only what the project's search lists as a template is
@@ -61,6 +61,9 @@ async def listed(request: ListTemplates, work: Work) -> Templates:
     problems = _told(failures)
     if len(found) > MAX_LISTED:
         problems.append(f"The project has {len(found)} templates; the newest {MAX_LISTED} are listed.")
+    own, trouble = await work.artifacts.templates.offered(work.tenant, request.language)
+    names = {each.name for each in own}
+    come_with = [each for each in shipped.templates(request.language) if each.name not in names]
     await work.progress(1.0, "The templates are listed")
     lessons = [
         TemplateSummary(
@@ -69,11 +72,11 @@ async def listed(request: ListTemplates, work: Work) -> Templates:
             description=each.description,
             widget_types=each.element_types,
         )
-        for each in shipped.templates(request.language)
+        for each in own + come_with
     ]
     newest = sorted(found.values(), key=lambda each: each[1].saved_at, reverse=True)
     elements = [_summary(widget, entry) for widget, entry in newest[:MAX_LISTED]]
-    return Templates(templates=lessons + elements, problems=problems)
+    return Templates(templates=lessons + elements, problems=problems + trouble)
 
 
 async def read(request: GetTemplate, work: Work) -> Template:
@@ -87,7 +90,7 @@ async def read(request: GetTemplate, work: Work) -> Template:
         found = await _element(request.template_id, work)
         found = found.model_copy(update={"widgets": storable(found.widgets)})
     else:
-        lesson = _lesson(request.template_id, request.language)
+        lesson = await _lesson(request.template_id, request.language, work)
         found = Template(
             template_id=request.template_id,
             name=lesson.title,
@@ -120,7 +123,7 @@ async def apply(request: ApplyTemplate, work: Work) -> CompositionSaved:
             raise NOTHING_TO_COPY.error(what=f"The template {request.template_id}")
         lesson = Lesson(title=template.name, elements=[Heading(title=request.title or template.name)])
     else:
-        chosen = _lesson(request.template_id, request.language)
+        chosen = await _lesson(request.template_id, request.language, work)
         _check_values(request, chosen.placeholders)
         lesson = shipped.filled(chosen, request.values)
         widgets = [
@@ -137,9 +140,12 @@ async def apply(request: ApplyTemplate, work: Work) -> CompositionSaved:
     return await create(document, seed, work)
 
 
-def _lesson(template_id: str, language: str) -> shipped.LessonTemplate:
+async def _lesson(template_id: str, language: str, work: Work) -> shipped.LessonTemplate:
     name = template_id.removeprefix(LESSON)
-    found = None if name == template_id else shipped.template(name, language)
+    found = None
+    if name != template_id:
+        found = await work.artifacts.templates.find(work.tenant, name, language)
+        found = found or shipped.template(name, language)
     if found is None:
         raise TEMPLATE_NOT_FOUND.error(template_id=template_id)
     return found
