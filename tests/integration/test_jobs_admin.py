@@ -11,6 +11,7 @@ import uuid
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from composer_mcp.errors import ComposerError
@@ -18,11 +19,14 @@ from composer_mcp.jobs.admin import Filter
 from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.postgres_admin import PostgresJobAdmin
 from composer_mcp.jobs.requests import CreateComposition
+from composer_mcp.security.accounts import NewAccount
+from composer_mcp.store.postgres_accounts import Bell, PostgresAccounts
 
 from .composer_calls import lesson
 from .composer_fixtures import Standin
 from .support.installation import Platform
 from .test_jobs import until
+from .test_jobs_in_trouble import pool_of
 from .test_jobs_killed import composing, start_worker
 from .test_jobs_lifecycle import engine_of, in_thread, no_progress, submit
 
@@ -123,6 +127,8 @@ async def test_a_dead_job_is_seen_and_repeated_with_one_effect(composing: Platfo
         assert (await engine.submit("school", key, request, "correlation")).job_id == second
         shown = await in_thread(jobs, composing, "show", str(first))
         assert shown["state"] == "failed" and shown["repeated_as"] == str(second)
+        trail = json.loads(await in_thread(composing.run, "audit", "list", "--json"))["entries"]
+        assert [entry["target"] for entry in trail if entry["action"] == "job.repeat"] == [str(first)] * 2
         # Neither shows what the tenant wrote.
         assert title not in json.dumps([shown, await in_thread(jobs, composing, "show", str(second))])
 
@@ -190,3 +196,59 @@ async def test_an_operator_stops_a_job_within_a_second(platform: Platform) -> No
         assert shown.summary.state is JobState.CANCELLED and shown.attempts[-1].outcome == "cancelled"
         assert await admin.cancel(job_id) == shown
     assert "cancelled" in await in_thread(platform.run, "jobs", "cancel", str(job_id))
+
+
+async def test_operators_do_the_same_over_http_and_nobody_else_does(platform: Platform) -> None:
+    platform.configure(queue={"per_tenant_limit": 2})
+    web = await in_thread(platform.start_web)
+    worker = await in_thread(platform.start_tame_worker)
+    operator = NewAccount(
+        name="operator",
+        issuer=platform.issuer.url,
+        subject="operator",
+        tenant="operations",
+        roles=["operator"],
+    )
+    async with pool_of(platform) as pool:
+        await PostgresAccounts(pool, Bell()).add(operator)
+    token = platform.issuer.token("operations", "jobs:operate", sub="operator")
+    teacher = platform.issuer.token("school")
+    base = f"http://127.0.0.1:{platform.port}/admin/v1/jobs"
+    async with engine_of(platform) as engine, httpx.AsyncClient(timeout=30) as http:
+
+        async def ask(method: str, path: str = "", who: str = token) -> httpx.Response:
+            return await http.request(method, base + path, headers={"Authorization": f"Bearer {who}"})
+
+        failed = await submit(engine, "fail-invalid_arguments")
+        await engine.wait(failed, no_progress)
+        listed = await ask("GET", "?state=failed&tenant=school&limit=1")
+        assert listed.status_code == 200, f"{listed.text}\n{web.output}"
+        (job,) = listed.json()["jobs"]
+        assert (
+            job["job_id"] == listed.json()["next"] == str(failed) and job["error_code"] == "invalid_arguments"
+        )
+        assert (await ask("GET", f"/{failed}")).json()["history"][0]["outcome"] == "invalid_arguments"
+        assert (await ask("GET", f"/{failed}/picture")).status_code == 404
+        # The worker ends, so that what is queued from here on waits.
+        await in_thread(worker.stop)
+        repeated = (await ask("POST", f"/{failed}/repeat")).json()
+        again = (await ask("POST", f"/{failed}/repeat")).json()
+        assert repeated["created"] and again == repeated | {"created": False}
+        stopped = (await ask("POST", f"/{repeated['job_id']}/cancel")).json()
+        assert stopped["state"] == "cancelled"
+        refused = await ask("POST", f"/{repeated['job_id']}/repeat")
+        assert refused.status_code == 409 and refused.json()["code"] == "job_not_repeatable"
+        other = await submit(engine, "sit-0001")
+        platform.sql(
+            f"update job set state = 'failed', error = '{{}}', finished_at = now() where id = '{other}'"
+        )
+        for _ in range(2):
+            await submit(engine, "sit-0001")
+        full = await ask("POST", f"/{other}/repeat")
+        assert full.status_code == 429 and int(full.headers["Retry-After"]) >= 1
+        assert (await ask("GET", f"/{uuid.uuid4()}")).status_code == 404
+        for method, path in (("GET", ""), ("GET", f"/{failed}"), ("POST", f"/{failed}/repeat")):
+            assert (await ask(method, path, teacher)).status_code == 403
+        assert (await ask("GET", who="")).status_code == 401
+    trail = json.loads(await in_thread(platform.run, "audit", "list", "--json"))
+    assert any(f"{failed}/repeat" in json.dumps(entry) for entry in trail["entries"])

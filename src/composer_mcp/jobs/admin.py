@@ -14,6 +14,7 @@ from uuid import UUID
 
 from composer_mcp.errors import JOB_NOT_REPEATABLE, JOB_POISONED, ComposerError
 from composer_mcp.jobs.engine import JobState
+from composer_mcp.store.job_evidence import KeptEvidence
 
 #: What a dead job failed with: it took its workers down.
 DEAD = JOB_POISONED.code
@@ -71,7 +72,7 @@ class JobSummary:
 class JobDetail:
     """Everything that is known of how a job went; of its attempts the newest.
 
-    ``repeated_as`` is the job that has taken its place.
+    ``repeated_as`` is the job that has taken its place. ``evidence`` is what its page showed when it failed.
     """
 
     summary: JobSummary
@@ -85,6 +86,7 @@ class JobDetail:
     asks: Sequence[str]
     error: Mapping[str, Any] | None
     repeated_as: UUID | None
+    evidence: KeptEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

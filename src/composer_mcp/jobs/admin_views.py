@@ -12,6 +12,7 @@ from composer_mcp.jobs.engine import JobState
 
 if TYPE_CHECKING:
     from composer_mcp.jobs.admin import JobDetail, JobSummary, Repeated
+    from composer_mcp.store.job_evidence import KeptEvidence
 
 
 class SummaryView(BaseModel):
@@ -44,6 +45,15 @@ class AttemptView(BaseModel):
     )
 
 
+class EvidenceView(BaseModel):
+    """What the page of a failed attempt showed."""
+
+    attempt: int
+    taken_at: datetime
+    seen: dict[str, Any] = Field(description="address, messages of the console, failed requests, texts")
+    picture: bool = Field(description="whether there is a picture too")
+
+
 class DetailView(SummaryView):
     """How a job went; neither what its tenant wrote nor what came of it."""
 
@@ -57,6 +67,7 @@ class DetailView(SummaryView):
     asks: list[str] = Field(description="keys of what it asks a person")
     error: dict[str, Any] | None
     repeated_as: UUID | None = Field(description="the job that has taken its place")
+    evidence: EvidenceView | None = Field(description="what its page showed when it failed")
 
 
 class RepeatedView(BaseModel):
@@ -87,8 +98,17 @@ def detail_of(job: JobDetail) -> dict[str, Any]:
         asks=list(job.asks),
         error=None if job.error is None else dict(job.error),
         repeated_as=job.repeated_as,
+        evidence=_evidence(job.evidence),
     )
     return view.model_dump(mode="json")
+
+
+def _evidence(kept: KeptEvidence | None) -> EvidenceView | None:
+    if kept is None:
+        return None
+    return EvidenceView(
+        attempt=kept.epoch, taken_at=kept.taken_at, seen=kept.seen, picture=kept.picture is not None
+    )
 
 
 def repeated_of(done: Repeated) -> dict[str, Any]:

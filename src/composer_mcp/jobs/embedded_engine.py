@@ -28,6 +28,7 @@ from composer_mcp.jobs.memory_queue import in_memory
 from composer_mcp.jobs.overload import Appointments
 from composer_mcp.jobs.requests import REQUESTS
 from composer_mcp.jobs.slots import Slots
+from composer_mcp.jobs.sqlite_admin import SqliteJobAdmin
 from composer_mcp.jobs.sqlite_jobs import Entry
 from composer_mcp.jobs.sqlite_table import SqliteJobTable
 from composer_mcp.runtime.current import Live
@@ -279,6 +280,11 @@ class EmbeddedJobEngine:
             await self._enqueue(answered.entry)
         self._changed(job_id)
         return await self.get(tenant, job_id)
+
+    @property
+    def operators(self) -> SqliteJobAdmin:
+        """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
+        return SqliteJobAdmin(self._database, self._queue, self.cancel)
 
     async def queue(self) -> tuple[dict[str, int], float]:
         """Return the number of jobs by state, and for how long (s) the oldest waits to be started."""

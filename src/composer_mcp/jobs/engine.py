@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from composer_mcp.errors import JOB_CANCELLED, JOB_NEEDS_INPUT, ComposerError
 from composer_mcp.jobs.requests import RESULTS, AnyRequest, AnyResult
+
+if TYPE_CHECKING:
+    from composer_mcp.jobs.admin import JobAdmin
 
 OnProgress = Callable[[float, str], Awaitable[None]]
 
@@ -139,3 +142,7 @@ class JobEngine(Protocol):
 
     def expected_seconds(self, kind: str) -> float:
         """Return how long a job of this kind takes from its start to its end: lately, or as declared."""
+
+    @property
+    def operators(self) -> JobAdmin:
+        """What operators may do, with the jobs of all tenants."""

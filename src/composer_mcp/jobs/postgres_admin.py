@@ -17,6 +17,7 @@ from composer_mcp.jobs.engine import JobState
 from composer_mcp.jobs.requests import KINDS
 from composer_mcp.observability.tracing import split
 from composer_mcp.store import database
+from composer_mcp.store.job_evidence import PostgresJobEvidence
 from composer_mcp.store.patience import patiently
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class PostgresJobAdmin:
             asks=list(json.loads(row["input_requests"] or "{}")),
             error=row["error"] and json.loads(row["error"]),
             repeated_as=newer and newer["id"],
+            evidence=await PostgresJobEvidence(self._pool).of(job_id),
         )
 
     async def cancel(self, job_id: UUID) -> JobDetail:

@@ -20,6 +20,7 @@ from composer_mcp.jobs.durations import Durations
 from composer_mcp.jobs.engine import JobRecord, JobState, OnProgress, Submission
 from composer_mcp.jobs.hub import WaiterHub
 from composer_mcp.jobs.overload import Appointments, Pace
+from composer_mcp.jobs.postgres_admin import PostgresJobAdmin
 from composer_mcp.jobs.postgres_table import entry_of
 from composer_mcp.jobs.requests import KINDS
 from composer_mcp.runtime.current import Live
@@ -179,6 +180,11 @@ class PostgresJobEngine:
     def queue(self) -> QueueSettings:
         """The bounds that hold now."""
         return self._live.current().queue
+
+    @property
+    def operators(self) -> PostgresJobAdmin:
+        """See :class:`~composer_mcp.jobs.engine.JobEngine`."""
+        return PostgresJobAdmin(self)
 
     @property
     def ears(self) -> list[Ear]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from composer_mcp.jobs.overload import Appointments
 from composer_mcp.jobs.rules import refused
 from composer_mcp.jobs.slots import is_interactive
 from composer_mcp.observability.tracing import split
+from composer_mcp.store.job_evidence import SqliteJobEvidence
 
 if TYPE_CHECKING:
     from composer_mcp.settings import QueueSettings
@@ -45,9 +47,18 @@ BY_KEY = "select id, state from job where tenant = ? and idempotency_key = ?"
 
 
 class SqliteJobAdmin:
-    """Reads and changes the ``job`` table for operators."""
+    """Reads and changes the ``job`` table for operators.
 
-    def __init__(self, database: Sqlite, queue: QueueSettings) -> None:
+    ``cancel`` is how the process that does the jobs ends one at once, where this is that process.
+    """
+
+    def __init__(
+        self,
+        database: Sqlite,
+        queue: QueueSettings,
+        cancel: Callable[[str, UUID], Awaitable[object]] | None = None,
+    ) -> None:
+        self._cancel = cancel
         self._database = database
         self._queue = queue
         self._appointments = Appointments(lambda: database.run(sqlite_jobs.pace))
@@ -90,11 +101,15 @@ class SqliteJobAdmin:
             asks=list(json.loads(row["input_requests"] or "{}")),
             error=row["error"] and json.loads(row["error"]),
             repeated_as=newer and newer[0],
+            evidence=await SqliteJobEvidence(self._database).of(job_id),
         )
 
     async def cancel(self, job_id: UUID) -> JobDetail:
         """See :class:`~composer_mcp.jobs.admin.JobAdmin`."""
         row = await self._find(job_id)
+        if self._cancel is not None:
+            await self._cancel(row["tenant"], job_id)
+            return await self.show(job_id)
         await self._database.run(
             lambda connection: sqlite_jobs.cancel(connection, row["tenant"], job_id),
             "The job may or may not be cancelled; cancelling it again does no harm.",

