@@ -249,6 +249,6 @@ async def test_operators_do_the_same_over_http_and_nobody_else_does(platform: Pl
         assert (await ask("GET", f"/{uuid.uuid4()}")).status_code == 404
         for method, path in (("GET", ""), ("GET", f"/{failed}"), ("POST", f"/{failed}/repeat")):
             assert (await ask(method, path, teacher)).status_code == 403
-        assert (await ask("GET", who="")).status_code == 401
+        assert (await ask("GET", who="no-token")).status_code == 401
     trail = json.loads(await in_thread(platform.run, "audit", "list", "--json"))
     assert any(f"{failed}/repeat" in json.dumps(entry) for entry in trail["entries"])

@@ -121,8 +121,7 @@ async def test_a_repetition_finds_a_full_queue_full(house: House) -> None:
     async with house.engine(queue={"per_tenant_limit": 1}) as engine:
         failed = await submit(engine, "fail-for-good")
         await engine.wait(failed, no_progress)
-        await submit(engine, "ask-name")
-        await house.begun.get()
+        assert (await engine.wait(await submit(engine, "ask-name"), no_progress)).input_requests
         with pytest.raises(ComposerError) as refused:
             await engine.operators.repeat(failed, "correlation")
         assert refused.value.code.code == "queue_full" and refused.value.details["retry_after"] >= 1
