@@ -53,6 +53,7 @@ class Web(BaseApplication):
         self._authority = authority
         if certificate is not None:
             self._check_encryption(certificate)
+        process.check_receivers(settings, credentials)
         super().__init__()
 
     def _check_encryption(self, certificate: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -203,6 +204,33 @@ async def test_receivers_that_are_away_or_silent_hold_up_nothing(platform: Platf
         web.stop()
         worker.stop()
         assert time.monotonic() - began < 25
+
+
+def test_what_is_missing_is_said_before_anything_is_started(platform: Platform) -> None:
+    endpoint = "https://collector.example.org/v1/traces"
+    bad = {"traces": {"endpoint": endpoint, "authorization": True}, "reports": {"enabled": True}}
+    for secret, value, said in (
+        ("traces-authorization", None, "traces-authorization is missing"),
+        ("error-reports-dsn", None, "error-reports-dsn is missing"),
+        ("error-reports-dsn", "https://errors.example.org/1", "no address of a receiver"),
+        ("error-reports-dsn", "http://key4711key4711@errors.example.org/1", "must begin with https://"),
+    ):
+        section = secret.partition("-")[0].replace("error", "reports")
+        platform.configure(**{section: bad[section]})
+        if value is not None:
+            (platform.credentials / secret).write_text(value)
+        for command in ("serve", "worker"):
+            plain = ["--plain-text"] if command == "serve" else []
+            done = subprocess.run(
+                platform.command(command, *plain), capture_output=True, text=True, timeout=60, check=False
+            )
+            assert done.returncode == 2 and said in done.stderr, done.stderr
+            assert "Traceback" not in done.stderr and "key4711key4711" not in done.stderr
+    platform.configure(traces={"endpoint": "http://collector.example.org/v1/traces"})
+    refused = subprocess.run(
+        platform.command("worker"), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert refused.returncode == 2 and "must begin with https://" in refused.stderr
 
 
 async def test_by_default_nobody_is_told_anything(platform: Platform) -> None:

@@ -36,6 +36,18 @@ def prepare(settings: Settings) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
+def check_receivers(settings: Settings, credentials: Credentials) -> None:
+    """See that the secrets of those who get traces and reports are there, before anything is started.
+
+    Raises:
+        ConfigurationError: one is missing or cannot be used.
+    """
+    if settings.traces.endpoint is not None and settings.traces.authorization:
+        credentials.read("traces-authorization")
+    if settings.reports.enabled:
+        reports.address_of(credentials)
+
+
 def tell_others(settings: Settings, credentials: Credentials, service: str) -> None:
     """Send traces and error reports to whoever is configured to get them: by default to nobody.
 

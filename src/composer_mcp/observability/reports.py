@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import composer_mcp
+from composer_mcp.alone.defaults import is_local
 from composer_mcp.observability import logs
 from composer_mcp.observability.masking import beginning, hide
 from composer_mcp.settings.explain import ConfigurationError
@@ -50,25 +51,33 @@ def start(settings: ReportsSettings, credentials: Credentials, service: str) -> 
     """
     if not settings.enabled:
         return
-    from sentry_sdk.utils import BadDsn
-
-    address = credentials.read("error-reports-dsn").get_secret_value()
-    hide(urlsplit(address).username or "")
-    try:
-        client = discreet_client(address, settings)
-    except BadDsn:
-        raise ConfigurationError(
-            "the secret error-reports-dsn is no address of a receiver, such as https://KEY@errors.example.org/1."
-        ) from None
+    client = discreet_client(address_of(credentials), settings)
     logs.report_to(Reporter(client, service, settings.per_minute).line)
 
 
-def discreet_client(address: str, settings: ReportsSettings, **others: Any) -> Client:
-    """Return what sends reports to an address; ``others`` are further options of the library.
+def address_of(credentials: Credentials) -> str:
+    """Return where reports go, with the key for it.
 
     Raises:
-        BadDsn: it is no such address.
+        ConfigurationError: the secret error-reports-dsn is missing, or no address of a receiver.
     """
+    address = credentials.read("error-reports-dsn").get_secret_value()
+    parts = urlsplit(address)
+    hide(parts.username or "")
+    local = is_local(parts.netloc.rpartition("@")[2])
+    if not (parts.username and parts.hostname and parts.path.rpartition("/")[2].isdecimal()):
+        raise ConfigurationError(
+            "the secret error-reports-dsn is no address of a receiver, such as https://KEY@errors.example.org/1."
+        )
+    if parts.scheme != "https" and not (local and parts.scheme == "http"):
+        raise ConfigurationError(
+            "the secret error-reports-dsn must begin with https://, because it is not on this machine."
+        )
+    return address
+
+
+def discreet_client(address: str, settings: ReportsSettings, **others: Any) -> Client:
+    """Return what sends reports to an address; ``others`` are further options of the library."""
     # Not above: whoever sends no reports does without this library.
     import sentry_sdk
 
