@@ -47,7 +47,6 @@ log = structlog.get_logger(__name__)
 async def serve(settings: Settings, credentials: Credentials) -> None:
     """Run a worker with a real browser until SIGTERM or SIGINT; jobs under way are finished first."""
     process.check_receivers(settings, credentials)
-    process.check_receivers(settings, credentials)
     from composer_mcp.browser.pool import BrowserPool
     from composer_mcp.composer import editor
     from composer_mcp.composer.api import ComposerApi
