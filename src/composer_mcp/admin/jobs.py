@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from composer_mcp.admin.access import Opened, Problem, requires
-from composer_mcp.errors import ARTIFACT_UNKNOWN
 from composer_mcp.jobs.admin import LIST_LIMIT, Filter
 from composer_mcp.jobs.admin_views import (
     DetailView,
@@ -62,19 +61,6 @@ async def every(
 async def one(job_id: UUID, services: Opened, _who: Operator) -> dict[str, Any]:
     """Show how a job went: attempts, workers, end. Neither what its tenant wrote nor what came of it."""
     return detail_of(await services.engine.operators.show(job_id))
-
-
-@router.get(
-    "/{job_id}/picture",
-    response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}, "description": "the picture"}, **UNKNOWN},
-)
-async def picture(job_id: UUID, services: Opened, _who: Operator) -> Response:
-    """Return what the page of a failed job looked like."""
-    detail = await services.engine.operators.show(job_id)
-    if detail.evidence is None or detail.evidence.picture is None:
-        raise ARTIFACT_UNKNOWN.error(key=f"picture of {job_id}")
-    return Response(detail.evidence.picture, media_type="image/jpeg")
 
 
 @router.post("/{job_id}/cancel", response_model=DetailView, responses=UNKNOWN)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from composer_mcp.cli.common import AsJson, Config, Secrets, fail, prepare, print_json, progress, secrets
+from composer_mcp.cli.common import AsJson, Config, Secrets, prepare, print_json, progress, secrets
 
 if TYPE_CHECKING:
     from composer_mcp.jobs.admin import Attempt, JobAdmin, JobDetail, JobSummary
@@ -88,24 +88,9 @@ def list_(
 
 
 @commands.command(epilog="Example: composer-mcp jobs show 0b8ee7ae-6d6b-4f0a-9c3e-2f4c9f1f7a55 --json")
-def show(
-    job: Job,
-    picture: Annotated[
-        Path | None,
-        typer.Option(help="write what a failed job's page looked like into this file (JPEG)"),
-    ] = None,
-    config: Config = None,
-    credentials: Secrets = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show how a job went: its attempts with their workers, and how it ended. Not what its tenant wrote.
-
-    Of a failed job with a page also what that page showed.
-    """
-    detail = _with(config, credentials, "reading the job", lambda jobs: jobs.show(job))
-    if picture is not None:
-        _keep_picture(detail, picture)
-    _told(detail, as_json)
+def show(job: Job, config: Config = None, credentials: Secrets = None, as_json: AsJson = False) -> None:
+    """Show how a job went: its attempts with their workers, and how it ended. Not what its tenant wrote."""
+    _told(_with(config, credentials, "reading the job", lambda jobs: jobs.show(job)), as_json)
 
 
 @commands.command(epilog="Example: composer-mcp jobs cancel 0b8ee7ae-6d6b-4f0a-9c3e-2f4c9f1f7a55")
@@ -168,13 +153,6 @@ def _with(
         return asyncio.run(run())
 
 
-def _keep_picture(detail: JobDetail, path: Path) -> None:
-    taken = detail.evidence.picture if detail.evidence is not None else None
-    if taken is None:
-        fail(f"there is no picture of {detail.summary.job_id}: it has not failed, or not on a page.")
-    path.write_bytes(taken)
-
-
 def _told(detail: JobDetail, as_json: bool) -> None:
     if as_json:
         from composer_mcp.jobs.admin_views import detail_of
@@ -201,10 +179,7 @@ def _told(detail: JobDetail, as_json: bool) -> None:
         "repeated as": detail.repeated_as,
     }
     if detail.evidence is not None:
-        seen = detail.evidence.seen
-        facts |= {f"page {name}": _seen(value) for name, value in seen.items()}
-        if detail.evidence.picture is not None:
-            facts["picture"] = "there is one; --picture FILE writes it"
+        facts["evidence"] = f"what its page showed is kept: composer-mcp jobs evidence {job.job_id}"
     if detail.error is not None:
         facts |= {"error": detail.error["message"], "remedy": detail.error["remedy"]}
     for name, value in facts.items():
@@ -218,10 +193,6 @@ def _told(detail: JobDetail, as_json: bool) -> None:
         )
         if job.attempts > len(detail.attempts):
             typer.echo(f"of {job.attempts} attempts; the others began before these, or are not remembered")
-
-
-def _seen(value: Any) -> str:
-    return "; ".join(str(each) for each in value) if isinstance(value, list) else str(value)
 
 
 def _line(job: JobSummary) -> tuple[str, ...]:
