@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from benchmarks import browser, hosts, machine, protocol, queue, results, tasks, tokens
+from benchmarks import browser, hosts, machine, overhead, protocol, queue, results, tasks, tokens
 from benchmarks.measure import Report
 
 BENCHES: Mapping[str, Callable[[], Awaitable[Report]]] = {
     "protocol": protocol.run,
+    "overhead": overhead.run,
     "tasks": tasks.run,
     "queue": queue.run,
     "tokens": tokens.run,

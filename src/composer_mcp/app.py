@@ -65,10 +65,10 @@ def create(
     access = Access(settings.access.accounts)
     verifier = TokenVerifier(settings.issuers, access=access)
     pressure = Pressure(behind.queue, Bounds(settings.queue.total_limit, settings.queue.deadline_seconds))
-    state = _State(settings, behind, pressure)
-    ending = stop or asyncio.Event()
     # With encryption, certificates let in nobody but our edges, who say where a request came from.
     witness = Witness(behind_edge=require_tls)
+    state = _State(settings, behind, pressure, witness)
+    ending = stop or asyncio.Event()
     door = Door(verifier, settings.public_url, settings.web.body_limit_bytes, witness)
     admin = AdminApi(door, [issuer.issuer for issuer in settings.issuers])
 
@@ -143,7 +143,10 @@ async def _draining(
 class _State:
     """What the plain HTTP routes need."""
 
-    def __init__(self, settings: Settings, backend: backends.Backend, pressure: Pressure) -> None:
+    def __init__(
+        self, settings: Settings, backend: backends.Backend, pressure: Pressure, witness: Witness
+    ) -> None:
+        self._witness = witness
         self._settings = settings
         self._backend = backend
         self._pressure = pressure
@@ -166,6 +169,8 @@ class _State:
         if reason is not None:
             # Anybody may ask, and drivers say much.
             reasons.append(redact(reason))
+        if self._witness.problem is not None:
+            reasons.append(self._witness.problem)
         content = {"ready": not reasons, "reasons": reasons, "slot": self._settings.web.slot}
         return JSONResponse(content, 503 if reasons else 200)
 

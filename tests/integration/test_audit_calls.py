@@ -184,6 +184,33 @@ def test_the_command_line_shows_and_verifies_and_says_where_it_was_changed(
     assert first["action"] == "audit.restart" and first["details"]["reason"] == "changed by the test"
 
 
+async def test_a_trail_that_was_tampered_with_stops_every_call_and_says_so(platform: Platform) -> None:
+    platform.start_web()
+    mark = platform.sql("select seal from audit_mark where name = 'head'")
+    platform.sql("update audit_mark set number = 99, key = 'ours' where name = 'head'")
+    async with platform.client() as client:
+        # Noted, and found to fit nowhere within a second.
+        await client.call_tool("list_tools_of_mine", {})
+        for _ in range(50):
+            refused = await client.call_tool("get_widget_catalog", {})
+            if refused.is_error:
+                break
+            await asyncio.sleep(0.2)
+        assert error_of(refused)["code"] == "audit_broken"
+    health = f"http://127.0.0.1:{platform.port}/health/ready"
+    async with httpx.AsyncClient(timeout=20) as http:
+        ready = await http.get(health)
+    assert ready.status_code == 503 and "audit trail" in ready.text
+    platform.sql(f"update audit_mark set number = 0, key = '', seal = '{mark}' where name = 'head'")
+    async with httpx.AsyncClient(timeout=20) as http:
+        for _ in range(50):
+            if (await http.get(health)).status_code == 200:
+                break
+            await asyncio.sleep(0.2)
+    async with platform.client() as client:
+        assert not (await client.call_tool("get_widget_catalog", {})).is_error
+
+
 async def test_no_secret_is_ever_in_the_trail(audited: Platform) -> None:
     # All that the process knows; whatever looks like a secret is masked without being known.
     known = ("database-password", "state-key", "audit-key")

@@ -56,6 +56,11 @@ class Witness:
             raise AUDIT_UNAVAILABLE.error(waiting=0)
         return self._trail
 
+    @property
+    def problem(self) -> str | None:
+        """Why no call can be done, if that does not pass by itself."""
+        return None if self._trail is None else self._trail.problem
+
     def sees(self, scope: Scope) -> None:
         """Keep in mind from where the present request comes."""
         calls.source.set(calls.address(scope, behind_edge=self._behind_edge))

@@ -48,6 +48,10 @@ T = TypeVar("T")
 class AuditTrail(Protocol):
     """What the parts of the server are given to record with."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why no call can be done, if that does not pass by itself."""
+
     def admit(self) -> None:
         """Let a call begin.
 
@@ -109,6 +113,11 @@ class Trail:
         self._size = 0
         self._doubtful: set[tuple[int, bytes]] = set()
         self._told = -CHECKPOINT_SECONDS
+
+    @property
+    def problem(self) -> str | None:
+        """Why no call can be done, if that does not pass by itself."""
+        return f"audit: {AUDIT_BROKEN.error().sentence}" if self._broken else None
 
     def admit(self) -> None:
         """See :class:`AuditTrail`."""

@@ -137,8 +137,11 @@ class ComposerServer(MCPServer[Services]):
             result = await self._call_tool(name, arguments, context)
             await call.end(recorded.outcome(_outcome(result)), recorded.made(result))
         except Accepted as accepted:
-            if call is not None:
-                await call.end("accepted", str(accepted.submission.job_id))
+            try:
+                if call is not None:
+                    await call.end("accepted", str(accepted.submission.job_id))
+            except ComposerError as error:
+                return results.failure(error)
             raise
         except ComposerError as error:
             # It was not begun, or is not recorded yet.
