@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
-from composer_mcp import app
 from composer_mcp.alone.backend import Alone
 from composer_mcp.mcp import server as mcp_server
 from composer_mcp.mcp import stdio
@@ -105,6 +104,9 @@ async def serve_http(settings: Settings, credentials: Credentials, bind: str) ->
     Raises:
         ConfigurationError: the address is in use, a secret is missing, or the state directory cannot be used.
     """
+    # Here and not above: a client that starts the server itself waits for it, and needs no web.
+    from composer_mcp import app
+
     process.tell_others(settings, credentials, "composer-alone")
     stop = _stop_on_signals()
     # Opened before anything else, so that what is wrong is told in words and not as a traceback.
