@@ -25,6 +25,7 @@ from composer_mcp.runtime.following import Follower
 from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
 from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
+from composer_mcp.store.job_evidence import PostgresJobEvidence
 from composer_mcp.store.postgres_accounts import Bell, PostgresAccounts
 
 if TYPE_CHECKING:
@@ -98,7 +99,10 @@ class Shared:
             changed = PostgresRuntimeStore(engine.pool)
             runtime = Changes(changed, self._settings)
             async with trail.run(), follower.run(changed):
-                yield Services(engine, self._artifacts, engine.compositions, accounts, trail, runtime)
+                evidence = PostgresJobEvidence(engine.pool)
+                yield Services(
+                    engine, self._artifacts, engine.compositions, accounts, trail, runtime, evidence
+                )
 
     async def problem(self) -> str | None:
         """See :class:`Backend`."""

@@ -341,6 +341,12 @@ STORE_UNAVAILABLE = ErrorCode(
     remedy="Repeat the call with the same idempotency key in a few seconds.",
     retryable=True,
 )
+EVIDENCE_UNKNOWN = ErrorCode(
+    "evidence_unknown",
+    status=404,
+    sentence="Nothing is kept of what a page showed in the job {job_id}.",
+    remedy="Check the id; evidence is kept of jobs that failed with a page open, as long as the job itself.",
+)
 ARTIFACT_UNKNOWN = ErrorCode(
     "artifact_unknown",
     status=404,

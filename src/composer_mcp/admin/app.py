@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import composer_mcp
-from composer_mcp.admin import accounts, audit, jobs, settings
+from composer_mcp.admin import accounts, audit, evidence, jobs, settings
 from composer_mcp.admin.access import PREFIX, Problem, any_administrative
 from composer_mcp.errors import (
     ADDRESS_UNKNOWN,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ROUTERS: Sequence[APIRouter] = (accounts.router, audit.router, jobs.router, settings.router)
+ROUTERS: Sequence[APIRouter] = (accounts.router, audit.router, evidence.router, jobs.router, settings.router)
 DESCRIPTION = """\
 What operators, administrators and auditors do. Every call needs a bearer token of a trusted issuer, and an
 account with a role that grants the scope which the operation names. Errors have a code, a sentence and a

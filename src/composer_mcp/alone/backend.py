@@ -88,13 +88,14 @@ class Alone:
                 engine = EmbeddedJobEngine(database_file, settings, self.broken, live)
                 compositions = SqliteCompositions(database_file)
                 snapshots = SqliteLoginSnapshots(database_file)
+                evidence = SqliteJobEvidence(database_file)
                 resources = Resources(
                     composer,
                     browsers,
                     self._artifacts,
                     settings.compositions.unowned,
                     Logins(snapshots, self._token, self._project_key, settings.composer),
-                    SqliteJobEvidence(database_file),
+                    evidence,
                 )
                 accounts = SqliteAccounts(database_file)
                 trail = Trail(SqliteAudit(database_file), self._audit_keys)
@@ -106,7 +107,7 @@ class Alone:
                     engine.run(handlers.run, resources, compositions, trail, grace_seconds=GRACE_SECONDS),
                 ):
                     self._engine = engine
-                    yield Services(engine, self._artifacts, compositions, accounts, trail, runtime)
+                    yield Services(engine, self._artifacts, compositions, accounts, trail, runtime, evidence)
 
     async def problem(self) -> str | None:
         """See :class:`~composer_mcp.backends.Backend`."""

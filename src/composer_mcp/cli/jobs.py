@@ -16,6 +16,7 @@ from composer_mcp.cli.common import AsJson, Config, Secrets, prepare, print_json
 
 if TYPE_CHECKING:
     from composer_mcp.jobs.admin import Attempt, JobAdmin, JobDetail, JobSummary
+    from composer_mcp.store.job_evidence import KeptEvidence
 
 T = TypeVar("T")
 
@@ -125,6 +126,53 @@ def repeat(job: Job, config: Config = None, credentials: Secrets = None, as_json
         typer.echo(f"{job} is done again as {done.job_id}")
     else:
         typer.echo(f"{job} was repeated before, as {done.job_id}")
+
+
+@commands.command(
+    epilog="Example: composer-mcp jobs evidence 0b8ee7ae-6d6b-4f0a-9c3e-2f4c9f1f7a55 --picture window.jpg"
+)
+def evidence(
+    job: Job,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the picture of the window there (JPEG)")
+    ] = None,
+    config: Config = None,
+    credentials: Secrets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what the page showed when a job failed: its address, what it complained of, a picture.
+
+    The picture may show the work of others than the job's tenant.
+    """
+    settings = prepare(config)
+    from composer_mcp.errors import EVIDENCE_UNKNOWN
+    from composer_mcp.jobs.opening import job_evidence
+
+    async def run() -> KeptEvidence | None:
+        async with job_evidence(settings, secrets(settings, credentials)) as kept:
+            return await kept.of(job)
+
+    with progress("reading the evidence"):
+        found = asyncio.run(run())
+    if found is None or (picture is not None and found.picture is None):
+        raise EVIDENCE_UNKNOWN.error(job_id=job)
+    if picture is not None and found.picture is not None:
+        write_new(picture, found.picture)
+    view = {"job_id": str(job), "attempt": found.epoch, "taken_at": found.taken_at.isoformat()}
+    told = view | found.seen | {"picture": found.picture is not None}
+    if as_json:
+        print_json(told)
+        return
+    for name, value in told.items():
+        for line in value if isinstance(value, list) else [value]:
+            typer.echo(f"{name:<15} {line}")
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read; one that is there is replaced."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(content)
 
 
 def _with(

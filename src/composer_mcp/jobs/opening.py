@@ -12,6 +12,7 @@ from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.jobs.sqlite_admin import SqliteJobAdmin
 from composer_mcp.runtime.current import Live
 from composer_mcp.store import database
+from composer_mcp.store.job_evidence import JobEvidence, PostgresJobEvidence, SqliteJobEvidence
 from composer_mcp.store.sqlite import Sqlite
 
 if TYPE_CHECKING:
@@ -37,3 +38,23 @@ async def job_admin(settings: Settings, credentials: Credentials) -> AsyncIterat
     )
     async with database.pool(options, size=2) as pool:
         yield PostgresJobAdmin(PostgresJobEngine(pool, Live(settings), settings.web.wait_seconds))
+
+
+@contextlib.asynccontextmanager
+async def job_evidence(settings: Settings, credentials: Credentials) -> AsyncIterator[JobEvidence]:
+    """Open what pages showed when jobs failed, where the configuration says.
+
+    Raises:
+        ConfigurationError: a secret is missing, or the state directory cannot be used.
+    """
+    if settings.alone:
+        state = StateDirectory(settings.state)
+        state.prepare()
+        async with Sqlite.open(state.database) as file:
+            yield SqliteJobEvidence(file)
+        return
+    options = database.connection_options(
+        settings.postgresql, credentials.read("database-password"), application="composer-mcp jobs"
+    )
+    async with database.pool(options, size=1) as pool:
+        yield PostgresJobEvidence(pool)

@@ -11,6 +11,7 @@ from composer_mcp.runtime.changes import Changes
 from composer_mcp.security.accounts import AccountStore
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.compositions import CompositionRegistry
+from composer_mcp.store.job_evidence import JobEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +25,7 @@ class Services:
     audit: AuditTrail
     #: What may change while this runs.
     runtime: Changes
+    #: What pages showed when jobs failed, for operators.
+    evidence: JobEvidence
     #: Set when this process takes no new work, so that whoever listens to it listens elsewhere.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
