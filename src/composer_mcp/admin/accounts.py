@@ -11,6 +11,7 @@ from composer_mcp.admin.access import Opened, Problem, requires
 from composer_mcp.errors import ISSUER_UNKNOWN
 from composer_mcp.security.accounts import (
     NAME,
+    NAME_LENGTH,
     PAGE_LIMIT,
     Account,
     Change,
@@ -23,7 +24,7 @@ from composer_mcp.security.roles import ROLES
 router = APIRouter(tags=["accounts"])
 
 Administrator = Annotated[Caller, requires("accounts:manage")]
-Name = Annotated[str, Path(pattern=NAME, description="the account's name")]
+Name = Annotated[str, Path(pattern=NAME, max_length=NAME_LENGTH, description="the account's name")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="at most so many")]
 
 
