@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 from prometheus_client import multiprocess
 
 from composer_mcp import app
-from composer_mcp.observability import logs, process
+from composer_mcp.observability import figures, logs, process
 from composer_mcp.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Web(BaseApplication):
             # Nobody may tell us through a header that a request was encrypted.
             "forwarded_allow_ips": "",
             "post_worker_init": _spare_the_collector,
+            "when_ready": _say_nothing_of_itself,
             "child_exit": _forget_process,
         }
         if self._certificate is not None:
@@ -110,7 +111,14 @@ def _spare_the_collector(_worker: object) -> None:
     gc.freeze()
 
 
+def _say_nothing_of_itself(_server: object) -> None:
+    """Drop the gauges of the process that only starts others: its zeros would be the lowest of all."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(os.getpid())
+
+
 def _forget_process(_server: object, worker: Any) -> None:
-    """Drop the gauges of a process that has ended; its counters stay."""
+    """Drop the gauges of a process that has ended; what it counted stays."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         multiprocess.mark_process_dead(worker.pid)
+        figures.merge_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))

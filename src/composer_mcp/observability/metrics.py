@@ -23,7 +23,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from composer_mcp.observability.process import forget_dead
+from composer_mcp.observability.figures import forget_dead, unchanged
 
 #: Of things that are over soon; what is open for hours has a family of its own.
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
@@ -77,6 +77,8 @@ TOKENS_REFUSED = Counter(
 ACCESS_KNOWN = Gauge(
     "composer_access_known_timestamp_seconds",
     "When the process that is furthest behind last read accounts and revoked tokens",
+    # A label, because a process that lets nobody in, such as a worker, must not be counted with a zero.
+    ["part"],
     multiprocess_mode="livemin",
 )
 BROWSER_LAUNCHES = Counter("composer_browser_launches", "Starts of Chromium, by outcome", ["outcome"])
@@ -210,7 +212,8 @@ def render(queue: QueueNow | None) -> tuple[bytes, str]:
         # What a process that was killed said of its present state must not stay until another one starts.
         forget_dead(Path(folder))
         MultiProcessCollector(registry)
-        page = generate_latest(registry)
+        with unchanged(Path(folder)):
+            page = generate_latest(registry)
     else:
         page = generate_latest(REGISTRY)
     if queue is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from composer_mcp.observability import logs, reports, tracing
+from composer_mcp.observability import figures, logs, reports, tracing
 from composer_mcp.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,8 +31,9 @@ def prepare(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"metrics.directory {folder} cannot be made: {error.strerror}.") from error
-    forget_dead(folder)
+    figures.forget_dead(folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    figures.merge_dead(folder)
 
 
 def check_receivers(settings: Settings, credentials: Credentials) -> None:
@@ -58,20 +58,3 @@ def tell_others(settings: Settings, credentials: Credentials, service: str) -> N
     """
     tracing.start(settings.traces, credentials, service)
     reports.start(settings.reports, credentials, service)
-
-
-def forget_dead(folder: Path) -> None:
-    """Drop what processes that are gone said of their present state; what they counted stays."""
-    for figures in folder.glob("gauge_live*_*.db"):
-        number = figures.stem.rpartition("_")[2]
-        if not number.isdecimal():
-            continue
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
-            # Another process that starts now may have been quicker.
-            with contextlib.suppress(OSError):
-                figures.unlink()
-        except OSError:
-            # It is another user's, and alive.
-            continue
