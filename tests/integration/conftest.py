@@ -18,6 +18,7 @@ from .support.places import place
 from .support.postgres import Postgres
 from .support.processes import Process
 from .support.seaweed import Seaweed
+from .support.small_disk import small_disk
 from .support.stores import bare, stores, stores_template
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "chromium",
     "place",
     "site",
+    "small_disk",
     "standin",
     "standin_process",
     "stores",

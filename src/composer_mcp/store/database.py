@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from composer_mcp.settings import DatabaseSettings
 
-#: What the driver raises when the server is away, starting, stopping or not (yet) the primary, and when it
-#: undid what collided with something else: all that passes when it is tried again.
+#: What the driver raises when the server is away, starting, stopping or not (yet) the primary, when it has no
+#: room on its disk or in its memory, and when it undid what collided with something else. All that passes,
+#: and is tried again.
 UNREACHABLE = (
     OSError,
     asyncio.TimeoutError,
@@ -25,7 +26,8 @@ UNREACHABLE = (
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.exceptions.ReadOnlySQLTransactionError,
     asyncpg.exceptions.TargetServerAttributeNotMatched,
-    asyncpg.exceptions.TooManyConnectionsError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.PostgresIOError,
     asyncpg.exceptions.TransactionRollbackError,
 )
 

@@ -18,7 +18,8 @@ OWNER_PASSWORD = "owner-password-of-the-test"
 class Postgres:
     """One cluster in a temporary folder, run by a user without privileges."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, data: Path | None = None) -> None:
+        """``data`` is where the tables lie; what it writes first, the log of changes, lies elsewhere then."""
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
         assert found, "PostgreSQL is not installed: apt-get install postgresql"
         self._bin = found[-1]
@@ -26,7 +27,7 @@ class Postgres:
         self.authority = authority.certificate
         self._user = _unprivileged_user()
         self._folder = Path(tempfile.mkdtemp(prefix="composer-test-postgres-"))
-        self._data = self._folder / "data"
+        self._data = data or self._folder / "data"
         certificate, key = authority.issue("postgres")
         for source, name in ((certificate, "server.crt"), (key, "server.key")):
             shutil.copy(source, self._folder / name)
@@ -34,7 +35,12 @@ class Postgres:
         self._own(self._folder)
         for path in self._folder.iterdir():
             self._own(path)
-        self._run("initdb", "--pgdata", str(self._data), "--username=postgres", "--auth=trust", "--no-sync")
+        if data is not None:
+            self._own(data)
+        self._run(
+            "initdb", "--pgdata", str(self._data), "--waldir", str(self._folder / "wal"),
+            "--username=postgres", "--auth=trust", "--no-sync",
+        )  # fmt: skip
         settings = f"""
             listen_addresses = 'localhost'
             port = {self.port}
