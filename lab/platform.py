@@ -87,19 +87,20 @@ WORKING_SET = """
 cd /sys/fs/cgroup
 if [ -d memory ]; then
     used=$(cat memory/memory.usage_in_bytes) stat=memory/memory.stat key=total_inactive_file
-else
+elif [ -e memory.current ]; then
     used=$(cat memory.current) stat=memory.stat key=inactive_file
+else
+    exit 0
 fi
 echo $((used - $(awk -v key=$key '$1 == key {print $2}' $stat)))
 """
 
 
 def memory(lab: config.Lab) -> dict[str, int]:
-    """Bytes that each running container of the lab needs, by container name."""
+    """Bytes that each running container of the lab needs, by container name; empty where nobody counts them."""
     running = [name for name, state in hosts.containers(lab.label).items() if state == "running"]
-    return {
-        name: int(podman("exec", "--user", "root", name, "sh", "-c", WORKING_SET).stdout) for name in running
-    }
+    told = {name: podman("exec", "--user", "root", name, "sh", "-c", WORKING_SET).stdout for name in running}
+    return {name: int(used) for name, used in told.items() if used.strip()}
 
 
 def tear_down(lab: config.Lab, say: Say) -> bool:

@@ -132,7 +132,10 @@ def _summary(lab: config.Lab, progress: Progress, result: Result) -> None:
         ("Log in to a host", f"make lab-ssh HOST=app1{lab.arguments}"),
         ("What is up", f"make lab-status{lab.arguments}"),
         ("Stop and remove", f"make lab-down{lab.arguments}"),
-        ("Memory of all hosts", f"{sum(memory.values()) / 2**30:.1f} GiB"),
+        (
+            "Memory of all hosts",
+            f"{sum(memory.values()) / 2**30:.1f} GiB" if memory else "not counted by this machine's kernel",
+        ),
         ("Seconds", ", ".join(f"{name} {seconds:.0f}" for name, seconds in timings.items())),
     ]
     total = sum(timings.values())
