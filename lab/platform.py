@@ -97,7 +97,7 @@ echo $((used - $(awk -v key=$key '$1 == key {print $2}' $stat)))
 
 
 def memory(lab: config.Lab) -> dict[str, int]:
-    """Bytes that each running container of the lab needs, by container name; empty where nobody counts them."""
+    """Bytes that each running container of the lab needs, by name; empty where the kernel does not count."""
     running = [name for name, state in hosts.containers(lab.label).items() if state == "running"]
     told = {name: podman("exec", "--user", "root", name, "sh", "-c", WORKING_SET).stdout for name in running}
     return {name: int(used) for name, used in told.items() if used.strip()}
