@@ -136,6 +136,16 @@ async def recorded(settings: Settings, credentials: Credentials, entry: Entry) -
             await audit.trail.record(entry)
 
 
+async def record(settings: Settings, credentials: Credentials, entry: Entry) -> None:
+    """Record what a command has done.
+
+    Raises:
+        ConfigurationError, store_unavailable, audit_broken.
+    """
+    async with recorded(settings, credentials, entry):
+        pass
+
+
 def _person() -> str:
     """Return who gave the command, also where that needs the rights of root."""
     person = os.environ.get("SUDO_USER", "")

@@ -77,6 +77,7 @@ def token(
     settings = prepare(config)
     from composer_mcp.alone.directory import StateDirectory
     from composer_mcp.alone.issuer import LocalIssuer
+    from composer_mcp.audit.opening import by_hand, record
     from composer_mcp.security.roles import TOOLS
 
     state = StateDirectory(settings.state)
@@ -91,6 +92,8 @@ def token(
             f"{whose} cannot have the scope {', '.join(unknown)}. Known: {', '.join(possible)}."
         )
     printed = LocalIssuer(state.issuer).token(scope or usual, minutes, subject)
+    made = by_hand("token.made", account or "", {"scopes": scope or usual, "minutes": minutes})
+    asyncio.run(record(settings, secrets(settings, None), made))
     if as_json:
         print_json({"token": printed, "scopes": scope or usual, "minutes": minutes})
     else:
