@@ -30,6 +30,7 @@ LABELS = {
     "kind": "what it was: the kind of a job, or of a failure",
     "method": "HTTP method",
     "outcome": "`ok`, or what went wrong: a status, or the code of [an error](errors.md)",
+    "part": "which processes: `web`",
     "path": "path of the request; all that the server does not know are one",
     "reason": "why",
     "spare": "`taken` or `none`",

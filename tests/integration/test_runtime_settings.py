@@ -120,6 +120,12 @@ async def test_the_admin_api_shows_and_changes_what_the_command_does(site: Site)
     changed = await ask(0, "PATCH", json=change)
     assert changed.status_code == 200 and changed.json()["version"] == 1
     site.followed(1)
+    async with httpx.AsyncClient(timeout=30) as http:
+        page = (await http.get(f"http://127.0.0.1:{site.ports[1]}/metrics")).text
+    told = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    # What only starts others, and what does not follow, says nothing: its zero would be the lowest of all.
+    assert told["composer_settings_version"] == "1.0"
+    assert float(told['composer_access_known_timestamp_seconds{part="web"}']) > time.time() - 300
     shown = (await ask(1, "GET", "/queue.total_limit")).json()
     assert (shown["value"], shown["source"]) == (44, "runtime")
     assert shown["changed_by"].endswith(" operator")

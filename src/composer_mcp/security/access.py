@@ -144,7 +144,7 @@ class Access:
             # What was known last counts on; the age of it is a metric.
             log.warning("access.not_read", error=repr(error))
             return
-        metrics.ACCESS_KNOWN.set_to_current_time()
+        metrics.ACCESS_KNOWN.labels("web").set_to_current_time()
         if snapshot is not None:
             self.take(snapshot)
             log.info("access.read", version=snapshot.version, accounts=len(snapshot.accounts))
