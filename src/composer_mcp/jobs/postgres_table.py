@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from composer_mcp.composition.json_values import storable
 from composer_mcp.errors import STORE_UNAVAILABLE
 from composer_mcp.jobs.slots import worker_name
 from composer_mcp.jobs.table import Started
@@ -160,9 +161,7 @@ class PostgresJobTable:
 
     async def fail(self, job: Started, error: dict[str, Any]) -> bool:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""
-        # PostgreSQL keeps no character zero in what it can look into.
-        text = json.dumps(error, default=str).replace("\\u0000", "")
-        return await self._end(job, "failed", None, text)
+        return await self._end(job, "failed", None, json.dumps(storable(error), default=str))
 
     async def ask_input(self, job: Started, requests: dict[str, Any]) -> bool:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""

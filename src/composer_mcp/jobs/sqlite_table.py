@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from composer_mcp.composition.json_values import storable
 from composer_mcp.jobs import rules
 from composer_mcp.jobs.slots import worker_name
 from composer_mcp.jobs.table import Started
@@ -93,7 +94,7 @@ class SqliteJobTable:
 
     async def fail(self, job: Started, error: dict[str, Any]) -> bool:
         """See :class:`~composer_mcp.jobs.table.JobTable`."""
-        stored = json.dumps(error, default=str)
+        stored = json.dumps(storable(error), default=str)
         return await self._write(job, FINISH, state="failed", result=None, error=stored)
 
     async def ask_input(self, job: Started, requests: dict[str, Any]) -> bool:
