@@ -119,7 +119,7 @@ def test_a_platforms_configuration_is_not_for_a_server_alone(config: str, comman
 
 def test_a_token_is_printed_with_what_was_asked_for(alone: str) -> None:
     arguments = ["--scope", "jobs:read", "--scope", "compositions:read", "--minutes", "5", "--config", alone]
-    printed = CliRunner().invoke(cli.cli, ["token", *arguments]).output.strip()
+    printed = CliRunner().invoke(cli.cli, ["token", *arguments]).stdout.strip()
     claims = jwt.decode(printed, options={"verify_signature": False})
     assert claims["scope"] == "compositions:read jobs:read" and claims["tenant"] == "local"
     assert claims["exp"] - claims["iat"] == 300
@@ -128,7 +128,7 @@ def test_a_token_is_printed_with_what_was_asked_for(alone: str) -> None:
 def test_a_service_account_of_a_server_alone_gets_a_token_for_what_its_role_grants(alone: str) -> None:
     def run(*words: str) -> str:
         done = CliRunner().invoke(cli.cli, [*words, "--config", alone])
-        return done.output.strip() if done.exception is None else str(done.exception)
+        return done.stdout.strip() if done.exception is None else str(done.exception)
 
     run("user", "add", "lib", "--kind", "service", "--role", "reader")
     claims = jwt.decode(run("token", "--account", "lib"), options={"verify_signature": False})
