@@ -58,7 +58,7 @@ with made as (
 )
 select count(job_enqueue(id, generation, kind, priority)) from made
 """
-EMPTY = "truncate job, tenant_tag, pgqueuer, pgqueuer_log; update queue_size set waiting = 0"
+EMPTY = "truncate job, tenant_tag, pgqueuer, pgqueuer_log cascade; update queue_size set waiting = 0"
 
 
 async def _ignore(_fraction: float, _message: str) -> None:

@@ -93,7 +93,7 @@ async def ours(installation: Installation) -> Stand:
         return installation.start(command, f"tasks-worker-{time.monotonic_ns()}", STARTS=str(starts))
 
     def clear() -> None:
-        installation.platform.sql("truncate job, tenant_tag, pgqueuer")
+        installation.platform.sql("truncate job, tenant_tag, pgqueuer cascade")
 
     processes = {"web": web.family, "store": lambda: descendants(int(pid))}
     stand = Stand(service("school"), service("other"), start_worker, "worker.ready", starts, clear, processes)

@@ -66,7 +66,7 @@ class Jobs:
 
 @pytest.fixture
 async def postgresql_jobs(standing: Platform) -> AsyncIterator[Jobs]:
-    standing.sql("truncate job, composition_change")
+    standing.sql("truncate job, composition_change cascade")
     async with pool_of(standing) as one, pool_of(standing) as other:
         yield Jobs([PostgresCompositions(one), PostgresCompositions(other)], standing)
 
