@@ -22,6 +22,7 @@ OURS, FRESH = "warm pool", "fresh browser"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "8"))
 JOBS = int(os.environ.get("BENCH_JOBS", "1000"))
 LANES = 2
+PAUSE_SECONDS = 0.5
 CONCURRENCY = (1, 2, 4, 8)
 LOAD_SECONDS = 8.0
 SAMPLE_SECONDS = 0.2
@@ -58,8 +59,9 @@ async def _speed(stand: Stand, report: Report, say: Callable[[str], None]) -> No
         for number, order in rotations(list(ways), ROUNDS + 1):
             say(f"compositions one after the other: round {number} of {ROUNDS}")
             for name in order:
-                # Its making is not counted against whoever comes next.
+                # Neither its making nor what the one before leaves is counted against whoever comes next.
                 await worker.is_ready()
+                await asyncio.sleep(PAUSE_SECONDS)
                 began = time.monotonic()
                 await ways[name]()
                 if number:

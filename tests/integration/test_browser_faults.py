@@ -127,12 +127,17 @@ async def test_a_page_that_allocates_without_end_is_stopped_and_its_neighbour_go
     assert counted("composer_browser_launches_total", outcome="started") == 1
 
 
-async def test_a_page_that_opens_windows_without_end_opens_none(chromium: Chromium, site: Site) -> None:
+async def test_a_page_that_opens_windows_without_end_opens_none(
+    chromium: Chromium, site: Site, counted: Callable[..., float]
+) -> None:
     async with BrowserPool(chromium.settings(warm_spare=False), [HERE]) as pool, pool.lease() as lease:
         await lease.page.goto(site.address())
         opened = "a => Array.from({length: 200}, () => window.open(a)).filter(Boolean).length"
         assert await lease.page.evaluate(opened, site.address()) == 0
         assert lease.page.context.pages == [lease.page]
+        assert f"window refused: {site.address()}" in lease.network_errors
+        assert await lease.is_alive()
+    assert counted("composer_browser_refusals_total", what="window") == 200
 
 
 async def test_a_page_that_downloads_without_end_leaves_no_file(

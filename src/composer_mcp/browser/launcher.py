@@ -41,6 +41,8 @@ NOWHERE = "https://127.0.0.1:1"
 #: What of our environment the driver must not have: debug output would show addresses with the token.
 DRIVERS_OWN = ("TMPDIR", "DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_OPTIONS", "NODE_DEBUG")
 LAUNCH_TRIES = 2
+#: How long the driver may need beside the browser.
+DRIVER_SECONDS = 20.0
 
 log = structlog.get_logger(__name__)
 
@@ -62,19 +64,20 @@ class Launcher:
         reason = ""
         for attempt in range(1, LAUNCH_TRIES + 1):
             try:
-                playwright = await self._driver()
-                browser = await self._start(playwright, hosts)
-                running = await Running.of(browser, hosts)
-            except PlaywrightError as error:
-                reason = error.message.strip().splitlines()[0] if error.message.strip() else "no reason given"
+                # The library's own limit is for Chromium alone: the driver may hang as well.
+                async with asyncio.timeout(self._settings.launch_timeout_seconds + DRIVER_SECONDS):
+                    running = await self._whole(hosts)
+            except (PlaywrightError, TimeoutError) as error:
+                told = str(error).strip() or "it does not answer"
+                reason = told.splitlines()[0]
                 metrics.BROWSER_LAUNCHES.labels("failed").inc()
-                log.error("browser.launch_failed", reason=error.message[:2000], attempt=attempt)
+                log.error("browser.launch_failed", reason=told[:2000], attempt=attempt)
                 # The driver itself may have died; a new one costs little, unless browsers still hang on it.
                 if alone:
                     await self.stop()
             else:
                 metrics.BROWSER_LAUNCHES.labels("started").inc()
-                log.info("browser.launched", version=browser.version)
+                log.info("browser.launched", version=running.browser.version)
                 return running
         raise BROWSER_UNAVAILABLE.error(reason=f"it does not start: {reason[:200]}")
 
@@ -85,6 +88,14 @@ class Launcher:
             with contextlib.suppress(PlaywrightError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await playwright.stop()
+
+    async def _whole(self, hosts: frozenset[str]) -> Running:
+        browser = await self._start(await self._driver(), hosts)
+        try:
+            return await Running.of(browser, hosts)
+        except BaseException:
+            await asyncio.shield(_end(browser))
+            raise
 
     async def _start(self, playwright: Playwright, hosts: Iterable[str]) -> Browser:
         settings = self._settings
@@ -116,6 +127,12 @@ class Launcher:
                 del os.environ["TMPDIR"]
                 os.environ.update({name: value for name, value in before.items() if value is not None})
         return self._playwright
+
+
+async def _end(browser: Browser) -> None:
+    with contextlib.suppress(PlaywrightError, TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await browser.close()
 
 
 def _reachable(hosts: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -191,11 +192,17 @@ async def _watch(taken: Lease, context: BrowserContext, hosts: Collection[str]) 
             taken.fail("page_crashed", "its page crashed")
 
     async def on_page(page: Page) -> None:
-        # The browser opens none by itself; should it ever, nobody watches over what happens in it.
+        # Should the browser ever open one, nobody watches over what happens in it.
         taken.refuse("window", page.url)
         with contextlib.suppress(PlaywrightError):
             await page.close()
 
+    def on_window(event: dict[str, Any]) -> None:
+        # The browser opens none, and tells only this.
+        taken.refuse("window", str(event.get("url", "")))
+
+    taken.session.on("Page.windowOpen", on_window)
+    await taken.session.send("Page.enable")
     await context.route(beyond(hosts), guard)
     context.on("requestfailed", on_failed)
     context.on("response", on_response)
