@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from composer_mcp.alone.directory import StateDirectory
+from composer_mcp.failures import ComposerError
 from composer_mcp.jobs.postgres_admin import PostgresJobAdmin
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.jobs.sqlite_admin import SqliteJobAdmin
 from composer_mcp.runtime.current import Live
+from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
+from composer_mcp.runtime.sqlite_store import SqliteRuntimeStore
 from composer_mcp.store import database
 from composer_mcp.store.job_evidence import JobEvidence, PostgresJobEvidence, SqliteJobEvidence
 from composer_mcp.store.sqlite import Sqlite
 
 if TYPE_CHECKING:
     from composer_mcp.jobs.admin import JobAdmin
+    from composer_mcp.runtime.store import RuntimeStore
     from composer_mcp.settings import Credentials, Settings
 
 
@@ -31,13 +35,23 @@ async def job_admin(settings: Settings, credentials: Credentials) -> AsyncIterat
         state = StateDirectory(settings.state)
         state.prepare()
         async with Sqlite.open(state.database) as file:
-            yield SqliteJobAdmin(file, settings.queue)
+            live = await _now(settings, SqliteRuntimeStore(file))
+            yield SqliteJobAdmin(file, live.current().queue)
         return
     options = database.connection_options(
         settings.postgresql, credentials.read("database-password"), application="composer-mcp jobs"
     )
     async with database.pool(options, size=2) as pool:
-        yield PostgresJobAdmin(PostgresJobEngine(pool, Live(settings), settings.web.wait_seconds))
+        live = await _now(settings, PostgresRuntimeStore(pool))
+        yield PostgresJobAdmin(PostgresJobEngine(pool, live, settings.web.wait_seconds))
+
+
+async def _now(settings: Settings, store: RuntimeStore) -> Live:
+    """Return the bounds that hold now; those of the configuration if the store is away."""
+    live = Live(settings)
+    with contextlib.suppress(ComposerError):
+        live.apply(await store.read())
+    return live
 
 
 @contextlib.asynccontextmanager
