@@ -34,6 +34,8 @@ TEXT_LIMIT = 80
 ITEMS_LIMIT = 8
 ARGUMENTS_LIMIT = 1500
 DEPTH = 3
+#: So much of a name is looked at: the secret that its end would cut in two is still seen whole.
+BEGINNING = 600
 
 
 def address(scope: Scope, *, behind_edge: bool) -> str:
@@ -136,6 +138,13 @@ def shown(arguments: Mapping[str, Any]) -> Clean:
     return Clean({"arguments": _shown(arguments, 0, left)})
 
 
+@functools.lru_cache(maxsize=4096)
+def _name(name: str) -> tuple[str, bool]:
+    """Return how a field is called, and whether its name tells that a secret is in it."""
+    key = beginning(name, TEXT_LIMIT)
+    return key, bool(SENSITIVE_NAME.search(key))
+
+
 def _shown(value: Any, depth: int, left: list[int]) -> Any:
     if isinstance(value, str):
         left[0] -= min(len(value), TEXT_LIMIT)
@@ -144,7 +153,7 @@ def _shown(value: Any, depth: int, left: list[int]) -> Any:
     if value is None or isinstance(value, bool | int | float):
         left[0] -= 8
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if depth >= DEPTH or left[0] <= 0:
             return f"({len(value)} fields)"
         told: dict[str, Any] = {}
@@ -152,9 +161,9 @@ def _shown(value: Any, depth: int, left: list[int]) -> Any:
             if left[0] <= 0 or number >= 2 * ITEMS_LIMIT:
                 told["…"] = f"{len(value) - number} more"
                 break
-            key = beginning(str(name), TEXT_LIMIT)
+            key, tells = _name(str(name)[:BEGINNING])
             left[0] -= len(key)
-            told[key] = MASK if SENSITIVE_NAME.search(key) else _shown(item, depth + 1, left)
+            told[key] = MASK if tells else _shown(item, depth + 1, left)
         return told
     if isinstance(value, list | tuple):
         if depth >= DEPTH or left[0] <= 0:

@@ -63,8 +63,7 @@ def line(entry: Entry) -> str:
         f'"actor":{_kept(entry.actor, 400)},"action":{_kept(entry.action, 120)},'
         f'"target":{_kept(entry.target, 200)},"outcome":{_kept(entry.outcome, 80)},'
         f'"source":{_kept(entry.source, 64)},'
-        # Judged where it came in, and new in each entry.
-        f'"correlation_id":{_encode(_without_zero(entry.correlation_id[:CORRELATION_LIMIT]))}'
+        f'"correlation_id":{_as_it_is(entry.correlation_id)}'
     )
     if entry.details:
         text += f',"details":{_details(entry.details)}'
@@ -75,6 +74,13 @@ def line(entry: Entry) -> str:
 @functools.lru_cache(maxsize=8192)
 def _kept(text: str, limit: int) -> str:
     return _encode(_without_zero(beginning(text, limit)))
+
+
+def _as_it_is(identity: str) -> str:
+    """Return an id that was judged where it came in, and is new in each entry."""
+    if identity.isascii() and identity.isalnum() and len(identity) <= CORRELATION_LIMIT:
+        return f'"{identity}"'
+    return _encode(_without_zero(identity[:CORRELATION_LIMIT]))
 
 
 def _details(details: Mapping[str, Any]) -> str:
