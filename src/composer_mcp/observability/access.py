@@ -127,7 +127,7 @@ def _family(path: str) -> str:
 
 def _measured(scope: Scope, identity: str) -> contextlib.AbstractContextManager[tracing.Span]:
     """Return what traces a request; its trace is ours from the beginning, whatever the caller says."""
-    if scope["path"] in QUIET:
+    if not tracing.is_on() or scope["path"] in QUIET:
         return tracing.UNTRACED
     method, route = _method(scope["method"]), _family(scope["path"])
     about = {

@@ -93,6 +93,11 @@ def _end(provider: TracerProvider) -> None:
     flushing.join(END_SECONDS)
 
 
+def is_on() -> bool:
+    """Whether this process makes traces."""
+    return _state.tracer is not None
+
+
 class Span:
     """A part of a call that is being measured; the one of a process without traces does nothing."""
 
