@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -104,7 +105,8 @@ def create(
         ),
     )
     gate = Gate(
-        endpoint,
+        # Not by way of the routes around it: the gate has looked at method and path already.
+        StreamableHTTPASGIApp(server.session_manager),
         door,
         beside=admin.beside(endpoint),
         methods=SESSION_METHODS if settings.web.sessions else METHODS,

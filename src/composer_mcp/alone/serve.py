@@ -21,7 +21,7 @@ import uvicorn
 from composer_mcp.alone.backend import Alone
 from composer_mcp.mcp import server as mcp_server
 from composer_mcp.mcp import stdio
-from composer_mcp.observability import process
+from composer_mcp.observability import logs, process
 from composer_mcp.observability.access import correlation_id
 from composer_mcp.security import caller
 from composer_mcp.settings import ConfigurationError
@@ -84,8 +84,7 @@ async def serve_stdio(settings: Settings, credentials: Credentials) -> str | Non
 async def _identified(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """Give each call what the HTTP layer gives it otherwise: an id that its log lines and its job share."""
     correlation_id.set(uuid.uuid4().hex)
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(correlation_id=correlation_id.get())
+    logs.about.set({"correlation_id": correlation_id.get()})
     return await call_next(ctx)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
 from mcp.server import MCPServer
+from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, RequestStateSecurity
@@ -31,6 +33,7 @@ from mcp_types import (
     Tool,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from prometheus_client import Counter
 from pydantic import AnyUrl, ValidationError
 
 import composer_mcp
@@ -39,7 +42,7 @@ from composer_mcp.mcp import arguments as wrong
 from composer_mcp.mcp import completions, following, preview_app, prompts, recorded, resources, results, tools
 from composer_mcp.mcp.services import Services
 from composer_mcp.mcp.tasks import Accepted
-from composer_mcp.observability import metrics
+from composer_mcp.observability import metrics, tracing
 from composer_mcp.security import caller
 
 log = structlog.get_logger(__name__)
@@ -62,6 +65,13 @@ CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
 }
 
 Lifespan = Callable[[MCPServer[Services]], AbstractAsyncContextManager[Services]]
+
+
+class _TracedIfWanted(OpenTelemetryMiddleware):
+    """The SDK's tracing, which makes a span that nobody keeps when no traces are configured."""
+
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        return await (super().__call__(ctx, call_next) if tracing.is_on() else call_next(ctx))
 
 
 class ComposerServer(MCPServer[Services]):
@@ -90,6 +100,10 @@ class ComposerServer(MCPServer[Services]):
             subscriptions=bus,
             log_level="WARNING",
         )
+        self.middleware[:] = [
+            _TracedIfWanted() if isinstance(each, OpenTelemetryMiddleware) else each
+            for each in self.middleware
+        ]
         self.middleware.append(recorded.requests)
         prompts.register(self)
         resources.register(self)
@@ -160,14 +174,14 @@ class ComposerServer(MCPServer[Services]):
             self._check_names(name, arguments)
             result = await super().call_tool(name, arguments, context)
         except Accepted:
-            metrics.TOOL_CALLS.labels(name if name in caller.SCOPES else "other", "accepted").inc()
+            _counted(name, "accepted").inc()
             raise
         except (ToolError, ComposerError) as error:
             if isinstance(error, ToolError) and name not in self._ours:
                 raise
             result = results.failure(self._failure(name, error))
         outcome = _outcome(result)
-        metrics.TOOL_CALLS.labels(name if name in caller.SCOPES else "other", outcome).inc()
+        _counted(name, outcome).inc()
         if isinstance(result, CallToolResult) and result.is_error:
             log.info("tool.failed", tool=name[:100], code=outcome)
         return result
@@ -254,6 +268,12 @@ class ComposerServer(MCPServer[Services]):
             if known is None:
                 raise
             raise resources.refused(known, uri=str(uri)) from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _counted(tool: str, outcome: str) -> Counter:
+    """Return what counts calls of a tool; what no tool is called is not counted by its name."""
+    return metrics.TOOL_CALLS.labels(tool if tool in caller.SCOPES else "other", outcome)
 
 
 def _outcome(result: CallToolResult | InputRequiredResult) -> str:

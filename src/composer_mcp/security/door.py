@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
 from starlette.responses import JSONResponse
 
 from composer_mcp.audit.requests import Witness
@@ -21,6 +20,7 @@ from composer_mcp.errors import (
     ComposerError,
 )
 from composer_mcp.observability import metrics
+from composer_mcp.observability.logs import about
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -95,7 +95,7 @@ class Door:
             self.witness.denied(error)
             return self.refuse(error)
         scope["state"]["facts"]["tenant"] = who.tenant
-        structlog.contextvars.bind_contextvars(tenant=who.tenant)
+        about.set({**about.get(), "tenant": who.tenant})
         return Admitted(who, headers, body, replay)
 
     def staying(self, who: Caller) -> AbstractAsyncContextManager[None]:
