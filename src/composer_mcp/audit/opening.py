@@ -14,7 +14,7 @@ from composer_mcp.audit.entry import NO_DETAILS, Entry, now
 from composer_mcp.audit.postgres import PostgresAudit
 from composer_mcp.audit.sqlite import SqliteAudit
 from composer_mcp.audit.trail import Trail
-from composer_mcp.failures import ComposerError
+from composer_mcp.errors.kinds import ComposerError
 from composer_mcp.observability import logs
 from composer_mcp.security.caller import user_name
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from composer_mcp.cli import accounts, audit, config, installing, jobs, migrating, openapi, serving, templates
-from composer_mcp.failures import ComposerError, ConfigurationError
+from composer_mcp.errors.kinds import ComposerError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

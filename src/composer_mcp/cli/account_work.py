@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from composer_mcp.cli.common import print_json, progress, secrets
-from composer_mcp.failures import ComposerError, ConfigurationError
+from composer_mcp.errors.kinds import ComposerError, ConfigurationError
 
 if TYPE_CHECKING:
     from composer_mcp.security.accounts import Account, AccountStore

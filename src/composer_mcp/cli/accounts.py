@@ -21,7 +21,7 @@ from composer_mcp.cli.account_work import (
     utc,
 )
 from composer_mcp.cli.common import AsJson, Config, Secrets, prepare, print_json
-from composer_mcp.failures import ConfigurationError
+from composer_mcp.errors.kinds import ConfigurationError
 
 if TYPE_CHECKING:
     from composer_mcp.security.accounts import Account, AccountStore, Revocation

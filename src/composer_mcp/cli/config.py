@@ -20,7 +20,7 @@ from composer_mcp.cli.common import (
     progress,
     secrets,
 )
-from composer_mcp.failures import ComposerError
+from composer_mcp.errors.kinds import ComposerError
 from composer_mcp.runtime.keys import CHANGEABLE
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def list_(
         and (value.changeable or not changeable)
     ]
     if not shown:
-        from composer_mcp.failures import ConfigurationError
+        from composer_mcp.errors.kinds import ConfigurationError
 
         raise ConfigurationError(f"there is no section {section}. Known: {', '.join(_sections(''))}.")
     if as_json:

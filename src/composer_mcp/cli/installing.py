@@ -17,7 +17,7 @@ from composer_mcp.cli.common import (
     progress,
     secrets,
 )
-from composer_mcp.failures import ConfigurationError
+from composer_mcp.errors.kinds import ConfigurationError
 
 if TYPE_CHECKING:
     from composer_mcp.settings import Settings

@@ -13,7 +13,7 @@ import typer
 
 from composer_mcp.alone.defaults import is_local
 from composer_mcp.cli.common import AsJson, Config, Secrets, fail_if, prepare, print_json, progress, secrets
-from composer_mcp.failures import ConfigurationError
+from composer_mcp.errors.kinds import ConfigurationError
 from composer_mcp.places import PORTS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from composer_mcp.cli.common import AsJson, Config, Secrets, fail, prepare, print_json, secrets
-from composer_mcp.failures import ConfigurationError
+from composer_mcp.errors.kinds import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -120,7 +120,7 @@ def _audited(
     store = _open(config, credentials)
     settings = prepare(config)
     from composer_mcp.audit.opening import by_hand, opened
-    from composer_mcp.failures import ComposerError
+    from composer_mcp.errors.kinds import ComposerError
 
     async def run() -> T:
         async with opened(settings, secrets(settings, credentials)) as audit:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from composer_mcp.alone.directory import StateDirectory
-from composer_mcp.failures import ComposerError
+from composer_mcp.errors.kinds import ComposerError
 from composer_mcp.jobs.postgres_admin import PostgresJobAdmin
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.jobs.sqlite_admin import SqliteJobAdmin

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from composer_mcp.failures import ConfigurationError as ConfigurationError
+from composer_mcp.errors.kinds import ConfigurationError as ConfigurationError
 
 
 def explain(heading: str, error: ValidationError, model: type[BaseModel]) -> str:

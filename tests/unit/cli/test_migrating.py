@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from composer_mcp.cli import cli
-from composer_mcp.failures import ConfigurationError
+from composer_mcp.errors.kinds import ConfigurationError
 from composer_mcp.store import migrate
 
 NEWEST = migrate.known("sqlite_migrations")[-1].version

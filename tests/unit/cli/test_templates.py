@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from composer_mcp.cli import cli
 from composer_mcp.errors import ComposerError
-from composer_mcp.failures import ConfigurationError
+from composer_mcp.errors.kinds import ConfigurationError
 
 LESSON = {"title": "[topic]", "elements": [{"type": "text", "title": "Why", "text": "[reason]"}]}
 

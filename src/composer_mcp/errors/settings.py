@@ -1,11 +1,8 @@
-"""Errors about settings that change while the server runs, and about work that they turn away.
-
-A part of the one table in ``errors``, from where these names are given on.
-"""
+"""Errors about settings that change while the server runs, and about work that they turn away."""
 
 from __future__ import annotations
 
-from composer_mcp.failures import ErrorCode
+from composer_mcp.errors.kinds import ErrorCode
 
 INTAKE_CLOSED = ErrorCode(
     "intake_closed",

@@ -1,11 +1,8 @@
-"""Errors about the audit trail, which every call depends on.
-
-A part of the one table in ``errors``, from where these names are given on.
-"""
+"""Errors about the audit trail, which every call depends on."""
 
 from __future__ import annotations
 
-from composer_mcp.failures import ErrorCode
+from composer_mcp.errors.kinds import ErrorCode
 
 AUDIT_UNAVAILABLE = ErrorCode(
     "audit_unavailable",

@@ -1,11 +1,8 @@
-"""Errors told at the door: who is not let in, and which requests are not even looked at.
-
-A part of the one table in ``errors``, from where these names are given on.
-"""
+"""Errors told at the door: who is not let in, and which requests are not even looked at."""
 
 from __future__ import annotations
 
-from composer_mcp.failures import ErrorCode
+from composer_mcp.errors.kinds import ErrorCode
 
 MISSING_SCOPE = ErrorCode(
     "insufficient_scope",

@@ -1,6 +1,6 @@
 """What an error is: a code with a sentence and a remedy, and the exception that carries its details.
 
-The codes themselves stand in ``errors``. Nothing here needs a library: the command line starts with it.
+The codes themselves stand beside it, by theme. Nothing here needs a library: the command line starts with it.
 """
 
 from __future__ import annotations
