@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Mapping
 from contextvars import ContextVar
 from ipaddress import ip_address
@@ -145,6 +146,13 @@ def _name(name: str) -> tuple[str, bool]:
     return key, bool(SENSITIVE_NAME.search(key))
 
 
+def _number(value: float | None) -> Any:
+    """Return a number as the database can keep it: infinity is none to it, and some are endless."""
+    if isinstance(value, int):
+        return value if value.bit_length() < 64 else f"(a number of {value.bit_length()} bits)"
+    return value if value is None or math.isfinite(value) else str(value)
+
+
 def _shown(value: Any, depth: int, left: list[int]) -> Any:
     if isinstance(value, str):
         left[0] -= min(len(value), TEXT_LIMIT)
@@ -152,7 +160,7 @@ def _shown(value: Any, depth: int, left: list[int]) -> Any:
         return text if len(value) <= TEXT_LIMIT else f"{text}… ({len(value)} characters)"
     if value is None or isinstance(value, bool | int | float):
         left[0] -= 8
-        return value
+        return _number(value)
     if isinstance(value, dict):
         if depth >= DEPTH or left[0] <= 0:
             return f"({len(value)} fields)"

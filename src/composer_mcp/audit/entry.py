@@ -17,7 +17,8 @@ DETAILS_LIMIT = 4000
 CORRELATION_LIMIT = 128
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+# What is no number in JSON is none in the database either.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str).encode
 
 
 class Clean(dict[str, Any]):
@@ -86,7 +87,10 @@ def _as_it_is(identity: str) -> str:
 def _details(details: Mapping[str, Any]) -> str:
     if type(details) is not Clean:
         details = logs.redaction(None, "", dict(details))
-    encoded = _encode(details)
+    try:
+        encoded = _encode(details)
+    except ValueError:
+        return _encode({"left_out": "numbers that JSON does not have"})
     if len(encoded) > DETAILS_LIMIT:
         return _encode({"left_out": f"{len(encoded)} characters"})
     return _encode(_without_zero(json.loads(encoded))) if "\\u0000" in encoded else encoded

@@ -28,6 +28,14 @@ def test_a_line_is_the_same_again_after_it_was_read() -> None:
     told.encode()
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan"), 10**400, -(2**63)])
+def test_a_number_that_no_database_keeps_is_told_in_words(number: float) -> None:
+    """One of them in the arguments of a call would otherwise stop the recording of all calls."""
+    for details in (calls.shown({"minutes": [number, 1.5]}), {"minutes": number}):
+        read = json.loads(line(entry(details=details)), parse_constant=lambda word: pytest.fail(word))
+        assert read["details"]
+
+
 def test_an_entry_stays_small_whatever_a_caller_sends() -> None:
     deep: dict[str, Any] = {}
     for _ in range(500):
