@@ -139,7 +139,7 @@ async def clients_leave(stage: Stage) -> str:
         with contextlib.suppress(*BROKEN):
             async with asyncio.timeout(random.uniform(0.05, 0.4)):
                 await call_tool(stage, token, "create_composition", arguments)
-        for _ in range(20):
+        for _number in range(20):
             with contextlib.suppress(*BROKEN):
                 result = await call_tool(stage, token, "create_composition", arguments)
                 if not result.is_error:

@@ -80,7 +80,7 @@ def _pytest_ended(code: int, command: Sequence[str], limit_seconds: float) -> st
 LAYERS: Mapping[str, Layer] = {
     "unit": PytestLayer("unit", "tests/unit", 600),
     "lint": lint.run,
-    "integration": PytestLayer("integration", "tests/integration", 1200, needs=["binaries"]),
+    "integration": PytestLayer("integration", "tests/integration", 2700, needs=["binaries"]),
     "conformance": PytestLayer("conformance", "tests/conformance", 900, needs=["node"]),
     "molecule": molecule.run,
     "site": PytestLayer(
