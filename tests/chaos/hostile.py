@@ -158,6 +158,9 @@ async def keys_change(stage: Stage) -> str:
     """The issuer signs with a new key, then stops to answer: who has a good token goes on."""
     with stage.issuer.rotated(f"key-{time.monotonic_ns()}"):
         await asyncio.sleep(5)
-        with stage.issuer.silent():
+        stage.issuer.away = True
+        try:
             await asyncio.sleep(5)
+        finally:
+            stage.issuer.away = False
     return ""
