@@ -25,7 +25,8 @@ from pgqueuer.types import QueueEntrypoint, QueueManagerId
 from benchmarks.installation import Installation, installed
 from benchmarks.measure import Promise, Report, Row, progress
 from benchmarks.processes import Child
-from benchmarks.queue_stand import CONCURRENCY, Worked, engine_of, start_worker
+from benchmarks.queue_stand import CONCURRENCY, configure, engine_of, start_worker
+from benchmarks.starts import Starts
 from composer_mcp.jobs.attempt import entry_of
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
 from composer_mcp.jobs.postgres_table import PostgresJobTable
@@ -157,7 +158,7 @@ async def at_depth(
     return found | {"all p50 ms": sum(found.values())}
 
 
-async def behind(installation: Installation, engine: PostgresJobEngine, worked: Worked) -> dict[str, float]:
+async def behind(installation: Installation, engine: PostgresJobEngine, starts: Starts) -> dict[str, float]:
     """Tenant A has a thousand jobs waiting, tenant B one; seconds until B's has begun."""
 
     async def fill() -> None:
@@ -168,27 +169,27 @@ async def behind(installation: Installation, engine: PostgresJobEngine, worked: 
     async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         for _ in range(20):
             group.create_task(fill())
-    await worked.begun("backlog", CONCURRENCY, 60)
+    await starts.begun("backlog", CONCURRENCY, 60)
     ahead = int(installation.platform.sql("select count(*) from job where state = 'queued'"))
     sent = time.monotonic()
     await engine.submit("b", uuid.uuid4().hex, GetComposition(uid=f"bench-single-{BACKLOG_MS:04d}"), "bench")
-    began = (await worked.begun("single", 1, 120))[0][1]
+    began = (await starts.begun("single", 1, 120))[0][1]
     return {"seconds": began - sent, "waiting before it": ahead}
 
 
 async def take_over(
-    installation: Installation, engine: PostgresJobEngine, worked: Worked, workers: list[Child], label: str
+    installation: Installation, engine: PostgresJobEngine, starts: Starts, workers: list[Child], label: str
 ) -> float:
     """Kill -9 the worker that has a job; seconds until another has begun it."""
-    workers.append(await start_worker(installation, worked.file))
+    workers.append(await start_worker(installation, starts))
     await engine.submit("a", uuid.uuid4().hex, GetComposition(uid=f"bench-{label}-2000"), "bench")
-    process = (await worked.begun(label, 1, 20))[0][0]
+    process = (await starts.begun(label, 1, 20))[0][0]
     victim = next(worker for worker in workers if process in worker.family())
     workers.remove(victim)
     os.kill(process, signal.SIGKILL)
     killed = time.monotonic()
     victim.kill()
-    return (await worked.begun(label, 2, 60))[1][1] - killed
+    return (await starts.begun(label, 2, 60))[1][1] - killed
 
 
 async def run() -> Report:
@@ -196,16 +197,16 @@ async def run() -> Report:
     say = progress(NAME)
     report = Report(NAME, "The queue", (__doc__ or "").split("\n\n", 1)[1].strip())
     with installed() as installation:
-        worked = await Worked.prepare(installation)
+        starts = configure(installation)
         for name in ("fsync", "synchronous_commit"):
             report.versions[name] = installation.platform.sql(f"show {name}")
         async with engine_of(installation) as engine:
             async with Hands.open(installation) as hands:
                 await _depths(report, say, lambda depth: at_depth(installation, engine, hands, depth))
             installation.platform.sql(EMPTY)
-            workers = [await start_worker(installation, worked.file)]
+            workers = [await start_worker(installation, starts)]
             await _hand_overs(report, say, engine)
-            found = await behind(installation, engine, worked)
+            found = await behind(installation, engine, starts)
             say(f"B's job behind {found['waiting before it']:.0f} began after {found['seconds']:.2f} s")
             report.rows.append(Row(f"tenant B's job behind A's {BACKLOG} of {BACKLOG_MS} ms", OURS, found))
             report.promises.append(
@@ -214,7 +215,7 @@ async def run() -> Report:
             installation.platform.sql("delete from pgqueuer; delete from job where state = 'queued'")
             await asyncio.sleep(2 * BACKLOG_MS / 1000)
             deaths = [
-                await take_over(installation, engine, worked, workers, f"death{number}")
+                await take_over(installation, engine, starts, workers, f"death{number}")
                 for number in range(TAKE_OVER_TRIES)
             ]
             say(f"taken over after {', '.join(f'{one:.2f} s' for one in deaths)}")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from benchmarks.installation import Installation, installed
 from benchmarks.measure import Report
 from benchmarks.peers_at_hand import ROOT, PeerMissing, python_of, redis_at_hand, version_of
 from benchmarks.processes import Child, cpu_seconds, descendants, free_port
 from benchmarks.protocol import gunicorn
+from benchmarks.starts import Starts
 from benchmarks.taskwire import Service
 
 OURS, PEER = "composer-mcp", "fastmcp-tasks"
@@ -29,7 +28,7 @@ class Stand:
     other_tenant: Service
     start_worker: Callable[[], Child]
     worker_ready: str
-    starts: Path
+    starts: Starts
     clear: Callable[[], None]
     processes: Mapping[str, Callable[[], list[int]]]
     workers: list[Child] = field(default_factory=list)
@@ -46,26 +45,6 @@ class Stand:
         used = {name: cpu_seconds(processes()) for name, processes in self.processes.items()}
         workers = [process for worker in self.workers for process in worker.family()]
         return used | {"worker": cpu_seconds(workers)}
-
-    def started(self, label: str) -> list[tuple[int, float]]:
-        """Process and moment (monotonic) of each start of the tasks with this label."""
-        if not self.starts.exists():
-            return []
-        lines = (line.split() for line in self.starts.read_text(encoding="ascii").splitlines())
-        return [(int(process), float(moment)) for name, process, moment in lines if name == label]
-
-    async def begun(self, label: str, times: int, seconds: float) -> list[tuple[int, float]]:
-        """Wait until tasks with this label have started so many times.
-
-        Raises:
-            TimeoutError: they have not.
-        """
-        async with asyncio.timeout(seconds):
-            while True:
-                found = self.started(label)
-                if len(found) >= times:
-                    return found
-                await asyncio.sleep(0.02)
 
 
 async def ours(installation: Installation) -> Stand:
@@ -96,7 +75,9 @@ async def ours(installation: Installation) -> Stand:
         installation.platform.sql("truncate job, tenant_tag, pgqueuer cascade")
 
     processes = {"web": web.family, "store": lambda: descendants(int(pid))}
-    stand = Stand(service("school"), service("other"), start_worker, "worker.ready", starts, clear, processes)
+    stand = Stand(
+        service("school"), service("other"), start_worker, "worker.ready", Starts(starts), clear, processes
+    )
     await stand.add_worker()
     return stand
 
@@ -147,7 +128,7 @@ async def theirs(installation: Installation, report: Report, say: Callable[[str]
         PEER, port, {}, "bench", lambda label, milliseconds: {"label": label, "milliseconds": milliseconds}
     )
     processes = {"web": web.family, "store": database.family}
-    stand = Stand(service, service, start_worker, "Starting worker", starts, clear, processes)
+    stand = Stand(service, service, start_worker, "Starting worker", Starts(starts), clear, processes)
     await stand.add_worker()
     return stand
 

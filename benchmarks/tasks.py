@@ -113,7 +113,7 @@ async def take_over(stand: Stand, label: str, patience: float) -> float | None:
         for attempt in range(20):
             name = f"{label}n{attempt}"
             await caller.create(name, 2000)
-            process = (await stand.begun(name, 1, 20))[0][0]
+            process = (await stand.starts.begun(name, 1, 20))[0][0]
             victim = next((worker for worker in stand.workers if process in worker.family()), None)
             if victim is not None:
                 break
@@ -124,7 +124,7 @@ async def take_over(stand: Stand, label: str, patience: float) -> float | None:
         killed = time.monotonic()
         victim.kill()
         try:
-            return (await stand.begun(name, 2, patience))[1][1] - killed
+            return (await stand.starts.begun(name, 2, patience))[1][1] - killed
         except TimeoutError:
             return None
     finally:
@@ -146,12 +146,15 @@ async def behind(stand: Stand) -> dict[str, float]:
     async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         for _ in range(20):
             group.create_task(fill())
-    ahead = BACKLOG - len(stand.started("backlog"))
+    ahead = BACKLOG - len(stand.starts.of("backlog"))
     caller = Caller(stand.other_tenant)
     try:
         sent = time.monotonic()
         await caller.create("single", BACKLOG_MS)
-        return {"seconds": (await stand.begun("single", 1, 120))[0][1] - sent, "waiting before it": ahead}
+        return {
+            "seconds": (await stand.starts.begun("single", 1, 120))[0][1] - sent,
+            "waiting before it": ahead,
+        }
     finally:
         caller.close()
 

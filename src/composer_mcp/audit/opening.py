@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from composer_mcp.alone.directory import StateDirectory
 from composer_mcp.audit.chain import Keys
 from composer_mcp.audit.entry import NO_DETAILS, Entry, now
 from composer_mcp.audit.postgres import PostgresAudit
@@ -17,6 +18,8 @@ from composer_mcp.audit.trail import Trail
 from composer_mcp.errors.kinds import ComposerError
 from composer_mcp.observability import logs
 from composer_mcp.security.caller import user_name
+from composer_mcp.store import opening as store_opening
+from composer_mcp.store.sqlite import Sqlite
 
 if TYPE_CHECKING:
     import asyncpg
@@ -41,8 +44,6 @@ def keys(settings: Settings, credentials: Credentials) -> Keys:
         ConfigurationError: there is none, or it is too short.
     """
     if settings.alone:
-        from composer_mcp.alone.directory import StateDirectory
-
         secrets = [StateDirectory(settings.state).audit_key()]
     else:
         secrets = credentials.read("audit-key").get_secret_value().split()
@@ -61,33 +62,15 @@ async def opened(
         ConfigurationError: a secret is missing, or the store cannot be used.
     """
     known = keys(settings, credentials)
-    async with _store(settings, credentials, owner=owner) as store:
+    # Reading everything, or removing the half of it, may take longer than a call's statement.
+    seconds = 3600 if owner else 600
+    async with store_opening.opened(
+        settings, credentials, "audit", size=2, owner=owner, statement_seconds=seconds
+    ) as place:
+        store: AuditStore = SqliteAudit(place) if isinstance(place, Sqlite) else PostgresAudit(place)
         trail = Trail(store, known)
         async with trail.run():
             yield Opened(store, known, trail)
-
-
-@contextlib.asynccontextmanager
-async def _store(settings: Settings, credentials: Credentials, *, owner: bool) -> AsyncIterator[AuditStore]:
-    if settings.alone:
-        from composer_mcp.alone.directory import StateDirectory
-        from composer_mcp.store.sqlite import Sqlite
-
-        state = StateDirectory(settings.state)
-        state.prepare()
-        async with Sqlite.open(state.database) as file:
-            yield SqliteAudit(file)
-        return
-    from composer_mcp.store import database
-
-    place = settings.postgresql
-    password = credentials.read("database-owner-password" if owner else "database-password")
-    options = database.connection_options(
-        place, password, application="composer-mcp audit", user=place.owner if owner else None
-    )
-    # Reading everything, or removing the half of it, may take longer than a call's statement.
-    async with database.pool(options | {"command_timeout": 3600 if owner else 600}, size=2) as pool:
-        yield PostgresAudit(pool)
 
 
 @contextlib.asynccontextmanager

@@ -35,6 +35,19 @@ class Filter:
     limit: int = 50
 
 
+def conditions(which: Filter) -> dict[str, Any]:
+    """Return what a filter asks for, by name; ``dead`` is a failed job with an error of its own."""
+    dead = which.state == "dead"
+    wanted = {
+        "tenant": which.tenant,
+        "state": JobState.FAILED.value if dead else which.state,
+        "code": DEAD if dead else None,
+        "kind": which.kind,
+        "before": which.before,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at a job: which worker (host and process), when, and how it ended.

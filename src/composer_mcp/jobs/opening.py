@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from composer_mcp.alone.directory import StateDirectory
 from composer_mcp.errors.kinds import ComposerError
 from composer_mcp.jobs.postgres_admin import PostgresJobAdmin
 from composer_mcp.jobs.postgres_engine import PostgresJobEngine
@@ -14,7 +13,7 @@ from composer_mcp.jobs.sqlite_admin import SqliteJobAdmin
 from composer_mcp.runtime.current import Live
 from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
 from composer_mcp.runtime.sqlite_store import SqliteRuntimeStore
-from composer_mcp.store import database
+from composer_mcp.store import opening
 from composer_mcp.store.job_evidence import JobEvidence, PostgresJobEvidence, SqliteJobEvidence
 from composer_mcp.store.sqlite import Sqlite
 
@@ -26,24 +25,14 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def job_admin(settings: Settings, credentials: Credentials) -> AsyncIterator[JobAdmin]:
-    """Open them where the configuration says, also beside a running server.
-
-    Raises:
-        ConfigurationError: a secret is missing, or the state directory cannot be used.
-    """
-    if settings.alone:
-        state = StateDirectory(settings.state)
-        state.prepare()
-        async with Sqlite.open(state.database) as file:
-            live = await _now(settings, SqliteRuntimeStore(file))
-            yield SqliteJobAdmin(file, live.current().queue)
-        return
-    options = database.connection_options(
-        settings.postgresql, credentials.read("database-password"), application="composer-mcp jobs"
-    )
-    async with database.pool(options, size=2) as pool:
-        live = await _now(settings, PostgresRuntimeStore(pool))
-        yield PostgresJobAdmin(PostgresJobEngine(pool, live, settings.web.wait_seconds))
+    """Open them where the configuration says; see :func:`composer_mcp.store.opening.opened`."""
+    async with opening.opened(settings, credentials, "jobs", size=2) as place:
+        if isinstance(place, Sqlite):
+            live = await _now(settings, SqliteRuntimeStore(place))
+            yield SqliteJobAdmin(place, live.current().queue)
+        else:
+            live = await _now(settings, PostgresRuntimeStore(place))
+            yield PostgresJobAdmin(PostgresJobEngine(place, live, settings.web.wait_seconds))
 
 
 async def _now(settings: Settings, store: RuntimeStore) -> Live:
@@ -56,19 +45,6 @@ async def _now(settings: Settings, store: RuntimeStore) -> Live:
 
 @contextlib.asynccontextmanager
 async def job_evidence(settings: Settings, credentials: Credentials) -> AsyncIterator[JobEvidence]:
-    """Open what pages showed when jobs failed, where the configuration says.
-
-    Raises:
-        ConfigurationError: a secret is missing, or the state directory cannot be used.
-    """
-    if settings.alone:
-        state = StateDirectory(settings.state)
-        state.prepare()
-        async with Sqlite.open(state.database) as file:
-            yield SqliteJobEvidence(file)
-        return
-    options = database.connection_options(
-        settings.postgresql, credentials.read("database-password"), application="composer-mcp jobs"
-    )
-    async with database.pool(options, size=1) as pool:
-        yield PostgresJobEvidence(pool)
+    """Open what pages showed when jobs failed; see :func:`composer_mcp.store.opening.opened`."""
+    async with opening.opened(settings, credentials, "jobs") as place:
+        yield SqliteJobEvidence(place) if isinstance(place, Sqlite) else PostgresJobEvidence(place)

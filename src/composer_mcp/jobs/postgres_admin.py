@@ -60,15 +60,7 @@ class PostgresJobAdmin:
 
     async def list(self, which: Filter) -> list[JobSummary]:
         """See :class:`~composer_mcp.jobs.admin.JobAdmin`."""
-        dead = which.state == "dead"
-        wanted = {
-            "tenant": which.tenant,
-            "state": JobState.FAILED.value if dead else which.state,
-            "code": admin.DEAD if dead else None,
-            "kind": which.kind,
-            "before": which.before,
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
+        given = admin.conditions(which)
         if which.before is not None:
             await self._find(which.before)
         conditions = [CONDITIONS[name].format(place) for place, name in enumerate(given, 1)]

@@ -65,16 +65,9 @@ class SqliteJobAdmin:
 
     async def list(self, which: Filter) -> list[JobSummary]:
         """See :class:`~composer_mcp.jobs.admin.JobAdmin`."""
-        dead = which.state == "dead"
-        wanted = {
-            "tenant": which.tenant,
-            "state": JobState.FAILED.value if dead else which.state,
-            "code": admin.DEAD if dead else None,
-            "kind": which.kind,
-            "before": which.before and str(which.before),
-        }
-        given = {name: value for name, value in wanted.items() if value is not None}
+        given = admin.conditions(which)
         if which.before is not None:
+            given["before"] = str(which.before)
             await self._find(which.before)
         where = ["where", " and ".join(CONDITIONS[name] for name in given)] if given else []
         statement = " ".join([COLUMNS, *where, NEWEST_FIRST])

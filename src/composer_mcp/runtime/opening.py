@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from composer_mcp.alone.directory import StateDirectory
 from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
 from composer_mcp.runtime.sqlite_store import SqliteRuntimeStore
-from composer_mcp.store import database
+from composer_mcp.store import opening
 from composer_mcp.store.sqlite import Sqlite
 
 if TYPE_CHECKING:
@@ -19,19 +18,6 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def runtime_store(settings: Settings, credentials: Credentials) -> AsyncIterator[RuntimeStore]:
-    """Open it where the configuration says, also beside a running server.
-
-    Raises:
-        ConfigurationError: a secret is missing, or the state directory cannot be used.
-    """
-    if settings.alone:
-        state = StateDirectory(settings.state)
-        state.prepare()
-        async with Sqlite.open(state.database) as file:
-            yield SqliteRuntimeStore(file)
-        return
-    options = database.connection_options(
-        settings.postgresql, credentials.read("database-password"), application="composer-mcp config"
-    )
-    async with database.pool(options, size=1) as pool:
-        yield PostgresRuntimeStore(pool)
+    """Open it where the configuration says; see :func:`composer_mcp.store.opening.opened`."""
+    async with opening.opened(settings, credentials, "config") as place:
+        yield SqliteRuntimeStore(place) if isinstance(place, Sqlite) else PostgresRuntimeStore(place)
