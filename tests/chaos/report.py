@@ -55,6 +55,7 @@ async def judged(stage: Stage, ledger: Ledger, lines: list[Line]) -> Verdict:
         *(f"doubled: {title}" for title in sorted(doubled)),
         *(f"told as made, and not there: {title}" for title in sorted(missing)),
         *([f"{unfinished} jobs without an end"] if unfinished else []),
+        *await _tampered(stage),
     ]
     totals = {
         "calls": len(ledger.calls),
@@ -74,6 +75,15 @@ async def _unfinished(stage: Stage) -> int:
         if not left or time.monotonic() > deadline:
             return left
         await asyncio.sleep(0.5)
+
+
+async def _tampered(stage: Stage) -> list[str]:
+    """Return why the audit trail does not verify, if it does not."""
+    try:
+        await asyncio.to_thread(stage.platform.run, "audit", "verify")
+    except AssertionError as error:
+        return [f"audit trail: {error}"]
+    return []
 
 
 def _said(call: Call) -> str:
