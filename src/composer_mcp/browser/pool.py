@@ -129,23 +129,48 @@ class BrowserPool:
             self._later(self._give_back(taken))
 
     async def _open(self, hosts: frozenset[str]) -> Lease:
-        taken = await self._spare.take(hosts, self._current)
-        metrics.BROWSER_SPARES.labels("none" if taken is None else "taken").inc()
+        spare = await self._spare_for(hosts)
+        metrics.BROWSER_SPARES.labels("none" if spare is None else "taken").inc()
+        if spare is not None:
+            return spare
         for _ in range(OPEN_TRIES):
-            running = taken.running if taken else await self._browser(hosts)
-            metrics.BROWSER_LEASES.inc()
-            running.leases += 1
+            running = await self._browser(hosts)
             running.open += 1
-            if taken is not None:
-                return taken
             try:
-                return await self._lease_of(running, hosts)
+                return _counted(await self._lease_of(running, hosts))
             except BaseException as error:
-                running.open -= 1
+                self._leave(running)
                 if not isinstance(error, (PlaywrightError, TimeoutError)):
                     raise
                 running.lose("browser_hung", str(error) or "it opens no page")
         raise BROWSER_UNAVAILABLE.error(reason="it opens no page")
+
+    async def _spare_for(self, hosts: frozenset[str]) -> Lease | None:
+        """Return the page that stands ready, if it is of use for ``hosts`` and still answers."""
+        found = self._spare.take(hosts, self._current)
+        if found is None:
+            return None
+        # Counted before anything is awaited: a browser that nobody is in may be closed meanwhile.
+        found.running.open += 1
+        usable = False
+        try:
+            if usable := found.trouble is None and await found.is_alive():
+                found.forget()
+                return _counted(found)
+            # Before another page of it is tried, which takes longer.
+            await found.running.answers()
+            return None
+        finally:
+            if not usable:
+                self._later(close_lease(found))
+                self._leave(found.running)
+
+    def _leave(self, running: Running) -> None:
+        """Count one who is in it less; a retired browser ends with the last."""
+        running.open -= 1
+        if running in self._retired and running.open == 0:
+            self._retired.discard(running)
+            self._later(running.close())
 
     async def _lease_of(self, running: Running, hosts: frozenset[str]) -> Lease:
         folder = await asyncio.to_thread(self._folders.make)
@@ -159,11 +184,8 @@ class BrowserPool:
             if not await close_lease(taken):
                 running.lose("browser_hung", "a context could not be closed")
         finally:
-            running.open -= 1
             running.used = time.monotonic()
-            if running in self._retired and running.open == 0:
-                self._retired.discard(running)
-                self._later(running.close())
+            self._leave(running)
             self._slots.release()
             self._wake.set()
 
@@ -301,3 +323,9 @@ class BrowserPool:
         self._count()
         await self._launcher.stop()
         await asyncio.to_thread(self._folders.close)
+
+
+def _counted(taken: Lease) -> Lease:
+    metrics.BROWSER_LEASES.inc()
+    taken.running.leases += 1
+    return taken

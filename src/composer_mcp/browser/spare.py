@@ -40,25 +40,14 @@ class Spare:
         """Whether there is one."""
         return self.ready.is_set()
 
-    async def take(self, hosts: frozenset[str], current: Running | None) -> Lease | None:
-        """Return the spare if it is of use for ``hosts``; whoever gets it closes it."""
+    def take(self, hosts: frozenset[str], current: Running | None) -> Lease | None:
+        """Return the spare if it was made for ``hosts`` and this browser; whoever gets it closes it."""
         found = self._lease
         if found is None or not self._fits(found, current) or hosts != self._hosts:
             return None
         self._lease = None
         self.ready.clear()
-        # It may have crashed, or its browser hang, while it waited.
-        try:
-            if found.trouble is None and await found.is_alive():
-                found.forget()
-                return found
-            # Before another page of it is tried, which takes longer.
-            await found.running.answers()
-        except BaseException:
-            self._later(close_lease(found))
-            raise
-        self._later(close_lease(found))
-        return None
+        return found
 
     async def keep(self, running: Running, opened: Callable[[], Awaitable[Lease]]) -> None:
         """See that there is a spare of this browser; what does not fit any more is closed.

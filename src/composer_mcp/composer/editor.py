@@ -137,6 +137,22 @@ class Editor:
     def _limit(self) -> float:
         return self._settings.editor_timeout_seconds * 1000
 
+    async def start_over(self) -> None:
+        """Leave what was tried with a restored login, and all that went wrong in it.
+
+        Raises:
+            editor_not_ready: the page does not let go of it.
+            browser_unavailable: Chromium died.
+        """
+        try:
+            # Answers that are still on their way end with the page they were for, not in the next one.
+            await self._page.goto("about:blank", timeout=self._limit)
+        except PlaywrightTimeout:
+            raise await self._not_ready() from None
+        except PlaywrightError as error:
+            raise await self._broken(error) from None
+        self._lease.forget()
+
     async def log_in(self) -> None:
         """Log the page in with the service account's token.
 
@@ -147,8 +163,6 @@ class Editor:
             browser_unavailable: Chromium died.
         """
         settings = self._settings
-        # Whatever went wrong before, with a restored login, is not what this one is judged by.
-        self._lease.forget()
         address = facts.login_address(
             settings.app_url,
             settings.interface_language,

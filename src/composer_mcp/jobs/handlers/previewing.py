@@ -59,6 +59,7 @@ async def _look(uid: str, document: Document, work: Work) -> Look:
             except NotAccepted:
                 metrics.BROWSER_LOGINS.labels("refused").inc()
                 await work.logins.forget(work.tenant)
+                await opened.start_over()
             else:
                 metrics.BROWSER_LOGINS.labels("restored").inc()
                 return look
