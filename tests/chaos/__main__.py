@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from .callers import CALLERS, Callers
@@ -23,6 +24,7 @@ RECOVERY_SECONDS = 90.0
 #: Between two faults, so that what one has broken is whole again and counted as its own.
 QUIET_SECONDS = 2.0
 STRIKE_SECONDS = 240.0
+REASONS, REASON_LENGTH = 3, 120
 BEGAN = time.monotonic()
 
 
@@ -46,6 +48,12 @@ async def strike(stage: Stage, callers: Callers, fault: Fault) -> Line:
     return Line(fault.name, began, time.monotonic(), recovery, broken or remark, is_broken=bool(broken))
 
 
+def repeats(callers: Callers, line: Line) -> list[tuple[str, int]]:
+    """The commonest reasons for which callers asked again while a fault lasted or was recovered from."""
+    calls = callers.ledger.between(line.began, line.ended)
+    return Counter(reason[:REASON_LENGTH] for call in calls for reason in call.reasons).most_common(REASONS)
+
+
 async def run(faults: list[Fault]) -> Verdict:
     """Stage everything, and let the faults happen one after the other."""
     async with staged(say) as stage:
@@ -62,6 +70,8 @@ async def run(faults: list[Fault]) -> Verdict:
             lines.append(line)
             recovered = "NOT RECOVERED" if line.recovery is None else f"recovered in {line.recovery:.1f} s"
             say(f"  {recovered}; {line.remark}")
+            for reason, count in repeats(callers, line):
+                say(f"  asked again {count} times: {reason}")
         say("waiting for the last calls")
         await callers.finish()
         return await judged(stage, callers.ledger, lines)

@@ -34,6 +34,8 @@ class Call:
     ended: float = 0.0
     repeats: int = 0
     failure: str = ""
+    #: What made the caller ask again, the newest last.
+    reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -110,6 +112,7 @@ async def persist(stage: Stage, tenant: str, call: Call, arguments: dict[str, An
                 break
             pause = min(float(error.get("details", {}).get("retry_after", pause)), LONGEST_PAUSE_SECONDS)
         call.repeats += 1
+        call.reasons.append(problem)
         await asyncio.sleep(pause)
     call.failure = problem
     return {}

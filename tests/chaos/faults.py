@@ -155,10 +155,10 @@ async def clock_jumps(stage: Stage) -> str:
     """One worker's wall clock is an hour fast, then an hour slow, then right again."""
     try:
         for hours in (1, -1):
-            stage.set_clock(hours)
+            stage.clock.set(hours)
             await asyncio.sleep(FROZEN_SECONDS)
     finally:
-        stage.set_clock(0)
+        stage.clock.set(0)
     return "1 h forward, 1 h back"
 
 

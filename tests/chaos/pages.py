@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from .stage import Stage
+from .stage import EDITOR_SECONDS, Stage
 
 SECONDS = 10.0
 #: Of the page's own script; ours goes before it.
@@ -41,7 +41,8 @@ async def _for_a_while(stage: Stage, script: str) -> str:
 
 async def hangs(stage: Stage) -> str:
     """The page never gives the processor back."""
-    return await _for_a_while(stage, HANG)
+    lasted = await _for_a_while(stage, HANG)
+    return f"{lasted}; a page that does not answer is waited for {EDITOR_SECONDS} s, as a slow one is"
 
 
 async def allocates(stage: Stage) -> str:

@@ -23,6 +23,7 @@ from tests.integration.composer_fixtures import (
     chromium_for_tests,
 )
 from tests.integration.support.authority import Authority
+from tests.integration.support.clock import Clock
 from tests.integration.support.installation import PUBLIC_URL, Platform
 from tests.integration.support.issuer import Issuer
 from tests.integration.support.postgres import Postgres
@@ -33,6 +34,8 @@ RESTART_SECONDS = 1.0
 START_SECONDS = 60.0
 QUEUE_LIMIT = 40
 JOB_SECONDS = 60.0
+#: How long a page may take to become ready before it is given up.
+EDITOR_SECONDS = 15
 WEBS, WORKERS = ("web1", "web2"), ("worker1", "worker2")
 #: The lines of the edge's configuration that decide what a caller sees of a web process that ends.
 EDGE = """\
@@ -84,8 +87,8 @@ class Stage:
         self.restarts = 0
         self._ports = {name: free_port() for name in WEBS}
         self._keeper: asyncio.Task[None] | None = None
-        self._clock = folder / "clock"
-        self.set_clock(0)
+        #: The wall clock of worker2.
+        self.clock = Clock(folder / "clock")
 
     def command(self, name: str) -> tuple[list[str], str]:
         """The command of one process, and what it says once it works."""
@@ -114,20 +117,7 @@ class Stage:
         """Let one worker have a wall clock that can be set; gunicorn's sleeps do not bear the library."""
         if name != "worker2":
             return {}
-        libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-        assert libraries, "libfaketime is not installed: apt-get install libfaketime"
-        return {
-            "LD_PRELOAD": str(libraries[-1]),
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def set_clock(self, hours: float) -> None:
-        """Set the wall clock of worker2 so many hours forward; back, if negative; 0: right."""
-        new = self._clock.with_suffix(".new")
-        new.write_text(f"{hours:+g}h\n")
-        new.replace(self._clock)
+        return self.clock.environment
 
     async def open(self) -> None:
         """Start all processes, and keep them running from then on."""
@@ -261,7 +251,7 @@ def _configure(platform: Platform, standin: Standin, chromium: Chromium, seaweed
             "connector_uid": CONNECTOR_UID,
             "authority": standin.authority,
             "settle_seconds": 0.3,
-            "editor_timeout_seconds": 15,
+            "editor_timeout_seconds": EDITOR_SECONDS,
         },
         "browser": {
             "executable": chromium.executable,

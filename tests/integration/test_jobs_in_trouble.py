@@ -18,7 +18,8 @@ from composer_mcp.jobs.requests import GetComposition
 from composer_mcp.store import database
 from composer_mcp.store.listener import Ear, Listener
 
-from .support.installation import Platform, error_of
+from .support.clock import Clock
+from .support.installation import Platform, error_of, text_of
 from .test_jobs import call_in_background, until
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +64,22 @@ async def test_a_job_that_nobody_took_in_time_fails(platform: Platform) -> None:
         await until(platform, "select count(*) from job where deadline < clock_timestamp()", "1")
         await anyio.to_thread.run_sync(platform.start_tame_worker)
     assert error_of(results[0])["code"] == "deadline_exceeded"
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_worker_whose_clock_is_wrong_does_its_jobs(platform: Platform, hours: int) -> None:
+    clock = Clock(platform.folder / "clock")
+    clock.set(hours)
+    platform.start_web()
+    command, environment = platform.tame_worker_command(), {"TAME_FOLDER": str(platform.tame)}
+    worker = platform.start(command, "worker.ready", **environment, **clock.environment)
+    async with platform.client() as client:
+        result = await client.call_tool("get_composition", {"uid": "sit-0001"})
+    assert not result.is_error, f"{text_of(result)}\n{worker.output}"
+    # The book tells the database's time, by which hosts agree.
+    recent = "finished_at between clock_timestamp() - interval '1 minute' and clock_timestamp()"
+    assert platform.sql(f"select state, {recent} from job") == "succeeded|t"
 
 
 async def test_a_call_that_waits_too_long_names_the_job_to_ask_for(platform: Platform) -> None:
