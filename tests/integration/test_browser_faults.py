@@ -187,6 +187,9 @@ async def test_a_browser_lost_in_the_middle_of_many_jobs_costs_only_these(
                 await lease.page.goto(site.address())
                 if kill:
                     os.kill(chromium.processes()[0], signal.SIGKILL)
+                    # The browser may still answer one question before the signal reaches it.
+                    async with asyncio.timeout(30):
+                        await lease.page.evaluate("new Promise(() => {})")
                 done.append(await lease.page.title())
         except (PlaywrightError, ComposerError) as error:
             lost.append(error)

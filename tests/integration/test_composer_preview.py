@@ -78,7 +78,7 @@ async def test_a_lesson_becomes_a_composition_and_a_picture(bench: Bench, standi
 
 async def test_a_blank_page_means_that_the_token_was_rejected(bench: Bench, standin: Standin) -> None:
     async with bench.work(editor_timeout_seconds=2) as work, work.browsers.lease() as lease:
-        opened = editor.Editor(lease, work.composer.settings, SecretStr(standin.token[:-4] + "AAAA"), str)
+        opened = editor.Editor(lease, work.composer.settings, SecretStr(standin.token[:-4] + "AAAA"))
         with pytest.raises(ComposerError) as raised:
             await opened.log_in()
     assert raised.value.code.code == "composer_rejected_token"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 async def open_(work: Work, lease: Lease, lesson: Lesson) -> editor.Look:
     document = compose(lesson, UUID(int=1), work.composer.settings.media_url)
     saved = await work.composer.create(document, work.fence)
-    opened = editor.Editor(lease, work.composer.settings, work.composer.token, str)
+    opened = editor.Editor(lease, work.composer.settings, work.composer.token)
     await opened.log_in()
     return await opened.look_at(saved.uid, document)
 

@@ -28,6 +28,7 @@ from composer_mcp.browser import folders
 from composer_mcp.browser.running import Running
 from composer_mcp.browser.settings import BrowserSettings
 from composer_mcp.observability import metrics
+from composer_mcp.observability.masking import beginning
 
 #: What is kept of each kind of error; a broken page can report thousands.
 MAX_ERRORS = 50
@@ -68,9 +69,9 @@ class Lease:
     heard: Callable[[str, str], None] | None = None
 
     def note(self, errors: list[str], text: str) -> None:
-        """Keep an error, within bounds."""
+        """Keep an error, within bounds and without secrets: a page may say its own address, token and all."""
         if len(errors) < MAX_ERRORS:
-            errors.append(text[:MAX_ERROR_LENGTH])
+            errors.append(beginning(text, MAX_ERROR_LENGTH))
             if self.heard is not None:
                 self.heard("console" if errors is self.console_errors else "network", errors[-1])
 

@@ -79,7 +79,7 @@ async def opened(
     try:
         with composer.editor_breaker.attempt() as attempt:
             async with browsers.lease(hosts(settings)) as lease:
-                editor = Editor(lease, settings, composer.token, redact)
+                editor = Editor(lease, settings, composer.token)
                 try:
                     async with _witnessed(editor, findings):
                         yield editor
@@ -121,13 +121,10 @@ async def _why_blank(composer: ComposerApi) -> ComposerError:
 class Editor:
     """The editor in one leased page."""
 
-    def __init__(
-        self, lease: Lease, settings: ComposerSettings, token: SecretStr, redact: Callable[[str], str]
-    ) -> None:
+    def __init__(self, lease: Lease, settings: ComposerSettings, token: SecretStr) -> None:
         self._lease = lease
         self._settings = settings
         self._token = token
-        self._redact = redact
 
     @property
     def _page(self) -> Page:
@@ -244,13 +241,13 @@ class Editor:
         except PlaywrightError as error:
             raise await self._broken(error) from None
         return Look(
-            final_url=_address_without_token(page.url, self._redact)[:MAX_ADDRESS],
-            page_title=self._redact(settled.title[:MAX_SHOWN])[:MAX_TITLE],
+            final_url=_address_without_token(page.url)[:MAX_ADDRESS],
+            page_title=redact(settled.title[:MAX_SHOWN])[:MAX_TITLE],
             load_seconds=round(seconds, 3),
             editor_ready=True,
             composition_loaded=loaded,
-            console_errors=[self._redact(text) for text in self._lease.console_errors],
-            network_errors=[self._redact(text) for text in self._lease.network_errors],
+            console_errors=list(self._lease.console_errors),
+            network_errors=list(self._lease.network_errors),
             picture=taken.data,
             width=taken.width,
             height=taken.height,
@@ -260,9 +257,9 @@ class Editor:
     async def look_back(self, *, picture: bool) -> Evidence:
         """Return what the page shows now, whatever state it is in; never fails."""
         return Evidence(
-            final_url=_address_without_token(self._page.url, self._redact)[:MAX_ADDRESS],
-            console_errors=[self._redact(text) for text in self._lease.console_errors],
-            network_errors=[self._redact(text) for text in self._lease.network_errors],
+            final_url=_address_without_token(self._page.url)[:MAX_ADDRESS],
+            console_errors=list(self._lease.console_errors),
+            network_errors=list(self._lease.network_errors),
             trouble=self._lease.trouble,
             picture=await pictures.glimpse(self._lease) if picture and not self._lease.trouble else None,
         )
@@ -302,7 +299,7 @@ class Editor:
         if self._network_failure() or not shown:
             return await self._not_ready()
         # Whoever reads this must find out what the page is called now.
-        said = self._redact(shown[:MAX_SHOWN])[:150]
+        said = redact(shown[:MAX_SHOWN])[:150]
         what = f"the login with a page that has no “{facts.HOME_BUTTON}” (it shows: “{said}”)"
         return COMPOSER_CHANGED.error(what=what, saved=NOTHING_CHANGED)
 
@@ -315,13 +312,13 @@ class Editor:
             # A page without a title has not begun, or does not answer at all.
             await self._lease.is_alive(facts.LAST_WORDS_SECONDS)
         for text in (*self._lease.console_errors[:5], *self._lease.network_errors[:5]):
-            log.warning("editor.page_error", text=self._redact(text))
-        return self._unready(self._redact(title[:MAX_SHOWN])[:MAX_TITLE] or "none", self._network_failure())
+            log.warning("editor.page_error", text=text)
+        return self._unready(redact(title[:MAX_SHOWN])[:MAX_TITLE] or "none", self._network_failure())
 
     async def _broken(self, error: PlaywrightError) -> ComposerError:
         # Texts of Playwright quote the address, which holds the token while logging in.
         said = error.message[:MAX_SHOWN]
-        first = self._redact(said.splitlines()[0] if said else "no reason given")
+        first = redact(said.splitlines()[0] if said else "no reason given")
         if network := re.search(r"net::(ERR_\w+)", first):
             log.warning("editor.unreachable", reason=network[1])
             return self._unready("none", network[1])
@@ -333,8 +330,8 @@ class Editor:
         error = EDITOR_NOT_READY.error(
             seconds=self._settings.editor_timeout_seconds,
             shown=shown,
-            console_errors=[self._redact(text) for text in self._lease.console_errors[:5]],
-            network_errors=[self._redact(text) for text in self._lease.network_errors[:5]],
+            console_errors=self._lease.console_errors[:5],
+            network_errors=self._lease.network_errors[:5],
         )
         if network:
             error.details["network"] = network
@@ -348,7 +345,7 @@ def may_pass(error: ComposerError) -> bool:
     )
 
 
-def _address_without_token(address: str, redact: Callable[[str], str]) -> str:
+def _address_without_token(address: str) -> str:
     base, _, fragment = address.partition("#")
     route = "" if facts.LOGIN_MARK in fragment else f"#{fragment}" if fragment else ""
     return redact((without_secrets(base) + route)[:MAX_SHOWN])
