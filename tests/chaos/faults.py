@@ -16,6 +16,7 @@ from .stage import Stage
 AWAY_SECONDS = 30.0
 FROZEN_SECONDS = 8.0
 STORE_AWAY_SECONDS = 10.0
+FULL_SECONDS = 20.0
 LEAVERS = 12
 
 
@@ -108,6 +109,16 @@ async def database_away(stage: Stage) -> str:
     return f"{AWAY_SECONDS:.0f} s"
 
 
+async def disk_full(stage: Stage) -> str:
+    """The disk of the database's tables has not a byte left, until somebody makes room."""
+    await asyncio.to_thread(stage.disk.fill)
+    try:
+        await asyncio.sleep(FULL_SECONDS)
+    finally:
+        await asyncio.to_thread(stage.disk.free)
+    return f"{FULL_SECONDS:.0f} s"
+
+
 async def store_away(stage: Stage) -> str:
     """The object store accepts connections and says nothing."""
     stage.seaweed.freeze()
@@ -172,6 +183,7 @@ FAULTS = (
     Fault("web process frozen and woken", web_frozen),
     Fault("PostgreSQL restarted", database_restarted),
     Fault("PostgreSQL away", database_away),
+    Fault("disk of the database full", disk_full),
     Fault("object store silent", store_away),
     Fault("Composer fails", composer_fails),
     Fault("clock jumps", clock_jumps),

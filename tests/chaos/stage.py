@@ -29,11 +29,13 @@ from tests.integration.support.issuer import Issuer
 from tests.integration.support.postgres import Postgres
 from tests.integration.support.processes import Process, free_port
 from tests.integration.support.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, Seaweed
+from tests.integration.support.small_disk import SmallDisk, disk_for_tables
 
 RESTART_SECONDS = 1.0
 START_SECONDS = 60.0
 QUEUE_LIMIT = 40
 JOB_SECONDS = 60.0
+DISK_MEGABYTES = 200
 #: How long a page may take to become ready before it is given up.
 EDITOR_SECONDS = 15
 WEBS, WORKERS = ("web1", "web2"), ("worker1", "worker2")
@@ -75,10 +77,13 @@ class Stage:
         standin: Standin,
         chromium: Chromium,
         seaweed: Seaweed,
+        disk: SmallDisk,
         say: Callable[[str], None],
     ) -> None:
         self.folder, self.platform = folder, platform
         self.standin, self.chromium, self.seaweed = standin, chromium, seaweed
+        #: Where the database's tables lie.
+        self.disk = disk
         self.issuer, self.postgres = platform.issuer, platform.postgres
         self.say = say
         #: What the title of every composition of this run begins with.
@@ -205,13 +210,14 @@ def descendants(process: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _parts(folder: Path) -> Iterator[tuple[Platform, Standin, Chromium, Seaweed]]:
+def _parts(folder: Path) -> Iterator[tuple[Platform, Standin, Chromium, Seaweed, SmallDisk]]:
     """What the processes stand on."""
     with contextlib.ExitStack() as stack:
         for name in ("authority", "standin", "server"):
             (folder / name).mkdir()
         authority = Authority(folder / "authority")
-        postgres = Postgres(authority)
+        disk = stack.enter_context(disk_for_tables(DISK_MEGABYTES))
+        postgres = Postgres(authority, disk.path / "data")
         stack.callback(postgres.remove)
         issuer = Issuer(authority, PUBLIC_URL)
         stack.callback(issuer.close)
@@ -223,7 +229,7 @@ def _parts(folder: Path) -> Iterator[tuple[Platform, Standin, Chromium, Seaweed]
         chromium = stack.enter_context(chromium_for_tests(authority))
         postgres.create_database("chaos")
         platform = Platform(folder / "server", postgres, issuer, authority, "chaos")
-        yield platform, standin, chromium, seaweed
+        yield platform, standin, chromium, seaweed, disk
 
 
 def _configure(platform: Platform, standin: Standin, chromium: Chromium, seaweed: Seaweed) -> None:
@@ -272,9 +278,9 @@ async def staged(say: Callable[[str], None]) -> AsyncIterator[Stage]:
     with tempfile.TemporaryDirectory(prefix="composer-chaos-") as name:
         folder = Path(name)
         say("starting PostgreSQL, the object store, the issuer and the stand-in")
-        with _parts(folder) as (platform, standin, chromium, seaweed):
+        with _parts(folder) as (platform, standin, chromium, seaweed, disk):
             _configure(platform, standin, chromium, seaweed)
-            stage = Stage(folder, platform, standin, chromium, seaweed, say)
+            stage = Stage(folder, platform, standin, chromium, seaweed, disk, say)
             try:
                 await stage.open()
                 await _answers(platform.port)

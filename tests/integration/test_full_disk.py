@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from .support.authority import Authority
 from .support.installation import Platform, error_of
 from .support.issuer import Issuer
 from .support.postgres import Postgres
-from .support.small_disk import SmallDisk
+from .support.small_disk import SmallDisk, disk_for_tables
 from .test_jobs_lifecycle import in_thread
 
 pytestmark = pytest.mark.anyio
@@ -95,12 +94,7 @@ async def test_a_server_alone_that_cannot_begin_says_so(small_disk: SmallDisk) -
 def cramped(tmp_path: Path, issuer: Issuer, authority: Authority) -> Iterator[tuple[Platform, SmallDisk]]:
     """A platform whose tables lie on a disk of their own."""
     with contextlib.ExitStack() as stack:
-        # Not below the tests' own folder, which the database's user may not enter.
-        outside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="composer-test-disk-")))
-        outside.chmod(0o755)
-        disk = SmallDisk(outside / "disk", 90)
-        stack.callback(disk.remove)
-        (disk.path / "data").mkdir()
+        disk = stack.enter_context(disk_for_tables(90))
         postgres = Postgres(authority, disk.path / "data")
         stack.callback(postgres.remove)
         folder = tmp_path / "platform"

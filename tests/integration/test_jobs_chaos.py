@@ -67,6 +67,23 @@ async def test_a_worker_that_freezes_and_wakes_up_does_nothing_twice(busy: Platf
     assert '"outcome": "lost"' in frozen.output
 
 
+async def test_a_host_that_goes_silent_with_all_its_workers_loses_nothing(busy: Platform) -> None:
+    """A host without power says no good-bye: its connections stay open, and nothing comes through them."""
+    silent = await in_thread(two_workers, busy)
+    await in_thread(busy.start_tame_worker)
+    async with engine_of(busy) as engine:
+        ledger = Ledger(busy, engine)
+        async with ledger.calling():
+            await ledger.next_end(time.monotonic())
+            for worker in silent:
+                worker.signal(signal.SIGSTOP)
+            await ledger.next_end(time.monotonic() + 6)
+        ledger.check(busy)
+    for worker in silent:
+        worker.kill()
+        assert int(busy.sql(TAKEN_OVER.format(worker.pid))) > 0
+
+
 async def test_both_workers_killed_at_once_are_survived_by_what_starts_next(busy: Platform) -> None:
     workers = await in_thread(two_workers, busy)
     async with engine_of(busy) as engine:

@@ -31,13 +31,15 @@ SETTLED = """async milliseconds => {
     for (const animation of document.getAnimations()) {
         try { animation.finish(); } catch { animation.cancel(); }
     }
-    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
     const scrolling = [...document.querySelectorAll("body *")]
         .filter(e => e.scrollHeight > e.clientHeight + 1
             && ["auto", "scroll"].includes(getComputedStyle(e).overflowY))
         .map(e => e.getBoundingClientRect().top + e.scrollHeight);
     return {title: document.title, height: Math.max(document.documentElement.scrollHeight, ...scrolling)};
 }"""
+# What the page does about its new height, it does in its next frame; what that asks for comes after it.
+FRAME = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+DRAWN = f"async milliseconds => {{ await {FRAME}; await ({SETTLED})(milliseconds); await {FRAME}; }}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Picture:
 
 
 async def settle(page: Page, seconds: float) -> Settled:
-    """Wait until fonts and pictures are there, at most so long, and shown.
+    """Wait until fonts and pictures are there, at most so long.
 
     Raises:
         PlaywrightError: the page or its browser is gone.
@@ -82,7 +84,7 @@ async def take(lease: Lease, page_height: int, settle_seconds: float) -> Picture
         while True:
             if height != viewport["height"]:
                 await page.set_viewport_size({"width": viewport["width"], "height": height})
-                await settle(page, settle_seconds)
+            await page.evaluate(DRAWN, settle_seconds * 1000)
             data = await _png(lease)
             if len(data) <= lease.picture_max_bytes or height <= viewport["height"]:
                 return Picture(data, viewport["width"], height, tallest)

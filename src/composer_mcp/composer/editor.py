@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import structlog
@@ -268,6 +268,9 @@ class Editor:
         """Whether the editor's working copy becomes the composition."""
         wanted = [facts.WORKING_COPY_KEY, document.widget_ids]
         limit = self._settings.working_copy_seconds * 1000
+        # Mostly it is there by now, and a question costs less than a wait.
+        if await self._page.evaluate(facts.WORKING_COPY_IS, wanted):
+            return True
         try:
             await self._page.wait_for_function(facts.WORKING_COPY_IS, arg=wanted, timeout=limit)
         except PlaywrightTimeout:

@@ -19,6 +19,8 @@ READABLE = """texts => {
     const shown = document.body.innerText.replace(/\\s+/g, " ").toLowerCase();
     return texts.some(text => shown.includes(text));
 }"""
+# A page that stands there changes its route; nothing is loaded.
+GO = "address => { location.href = address; }"
 
 
 class NotAccepted(Exception):
@@ -76,9 +78,12 @@ async def go_on(
     try:
         for reload in (True,) if logins.needs_reload else (False, True):
             refused.clear()
-            await page.goto(address, timeout=limit * 1000, wait_until="domcontentloaded")
             if reload:
+                await page.goto(address, timeout=limit * 1000, wait_until="domcontentloaded")
                 await page.reload(timeout=limit * 1000, wait_until="domcontentloaded")
+            else:
+                async with asyncio.timeout(limit):
+                    await page.evaluate(GO, address)
             seconds = facts.RESTORED_SECONDS if reload else facts.AT_ONCE_SECONDS
             if await _becomes_readable(page, texts, refused, min(seconds, limit)):
                 logins.needs_reload = reload

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +39,20 @@ class SmallDisk:
     def remove(self) -> None:
         # Lazily: whoever still has a file open there is on the way out.
         subprocess.run(["umount", "--lazy", str(self.path)], check=True, timeout=20)
+
+
+@contextlib.contextmanager
+def disk_for_tables(megabytes: int) -> Iterator[SmallDisk]:
+    """Provide a disk with a folder ``data``, where the database's user can come."""
+    with tempfile.TemporaryDirectory(prefix="composer-test-disk-") as name:
+        outside = Path(name)
+        outside.chmod(0o755)
+        disk = SmallDisk(outside / "disk", megabytes)
+        try:
+            (disk.path / "data").mkdir()
+            yield disk
+        finally:
+            disk.remove()
 
 
 @pytest.fixture
