@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.composer_standin.account import CONNECTOR_UID, PROJECT_UID
 from tests.integration.support.authority import Authority
+from tests.integration.support.processes import free_port
 
 PROJECT = Path(__file__).resolve().parents[1]
 KEPT = PROJECT / ".cache" / "demo"
@@ -95,9 +96,7 @@ def _tidy() -> None:
 @contextlib.contextmanager
 def _standin(authority: Authority) -> Iterator[str]:
     certificate, key = authority.issue("standin")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"https://127.0.0.1:{port}"
     command = [
         sys.executable, "-m", "composer_standin", "--port", str(port), "--certificate", str(certificate),

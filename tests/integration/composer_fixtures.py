@@ -38,10 +38,10 @@ from composer_mcp.store.sqlite import Sqlite
 from composer_mcp.store.sqlite_compositions import SqliteCompositions
 
 from .support.authority import Authority
+from .support.processes import START_SECONDS, free_port
 from .support.site import Site
 
 TESTS = Path(__file__).parents[1]
-START_SECONDS = 20
 PROJECT_UID = "4d8f2f0e-8f5b-4f0c-9b55-7f4a0c6a1d21"
 CONNECTOR_UID = "c3b0f7a6-1f43-4a52-8f06-2b9d6e0f5a10"
 
@@ -65,9 +65,7 @@ class Standin:
         self._state = folder
         self._environment = os.environ | {"PYTHONPATH": str(TESTS)}
         certificate, key = authority.issue("standin")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.app_url, self.api_url = f"https://localhost:{self.port}", f"https://127.0.0.1:{self.port}"
         self.token = self._run("token", "--key-file", str(folder / "signing-key")).strip()
         self._command = [

@@ -65,11 +65,18 @@ def issuer(authority: Authority) -> Iterator[Issuer]:
 def new_platform(
     folder: Path, postgres: Postgres, issuer: Issuer, authority: Authority
 ) -> Iterator[Platform]:
+    """Make an installation with its own database: the server's first is migrated, the others are copies."""
     name = f"composer_{next(_numbers)}"
-    postgres.create_database(name)
-    platform = Platform(folder, postgres, issuer, authority, name)
-    yield platform
-    platform.stop()
+    postgres.create_database(name, postgres.migrated)
+    platform = Platform(folder, postgres, issuer, authority, name, migrated=postgres.migrated is not None)
+    if postgres.migrated is None:
+        postgres.create_database("migrated", name)
+        postgres.migrated = "migrated"
+    try:
+        yield platform
+    finally:
+        # Also when a process of it did not start, or Ctrl-C was pressed meanwhile.
+        platform.stop()
     postgres.drop_database(name)
 
 

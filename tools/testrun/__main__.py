@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +105,8 @@ def main(words: Sequence[str]) -> int:
         reasons = left_out(options.leave_out)
     except ValueError as error:
         parser.error(str(error))
+    # A shell's background job ignores Ctrl-C, and so would what it starts: pytest could not be asked to end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return asyncio.run(run(Context(ROOT, Console(sys.stdout)), layers, reasons, arguments))
     except KeyboardInterrupt:

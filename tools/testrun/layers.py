@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools.testrun import lint, molecule, recorder
 from tools.testrun.context import Context, failure_sentence
-from tools.testrun.process import Program
+from tools.testrun.process import TIMED_OUT, Program
 from tools.testrun.process import run as run_program
 from tools.testrun.report import AcceptedSkip, Item, LayerReport, Outcome, tail
 
@@ -50,14 +50,13 @@ class PytestLayer:
             if any(_names_a_path(context.root, word) for word in arguments)
             else [self.folder, *arguments]
         )
-        command = context.python(
-            "pytest", "-p", "tools.testrun.recorder", "--record", str(record), "-v", *self.options, *chosen
-        )
+        plugins = ("-p", "tools.testrun.recorder", "--record", str(record), "-p", "tools.testrun.workers")
+        command = context.python("pytest", *plugins, "-v", *self.options, *chosen)
         context.console.say(self.name, f"pytest {' '.join(chosen)} …")
         program = Program("pytest", command, context.root, self.limit_seconds, context.env)
         code, _ = await run_program(program, report.log, self.name, context.console)
         report.items, report.remarks = recorder.read(record)
-        if code != 0 and not report.failures:
+        if code == TIMED_OUT or (code != 0 and not report.failures):
             report.items.append(
                 Item("pytest", Outcome.FAILED, detail=_pytest_ended(code, command, self.limit_seconds))
             )
@@ -80,7 +79,15 @@ def _pytest_ended(code: int, command: Sequence[str], limit_seconds: float) -> st
 LAYERS: Mapping[str, Layer] = {
     "unit": PytestLayer("unit", "tests/unit", 600),
     "lint": lint.run,
-    "integration": PytestLayer("integration", "tests/integration", 2700, needs=["binaries"]),
+    "integration": PytestLayer(
+        "integration",
+        "tests/integration",
+        2700,
+        needs=["binaries"],
+        # A file stays with one worker, because its tests share servers. Three keep two processors busy: tests
+        # wait a lot. The unforeseen end of a worker ends the run; pytest-xdist would repeat the fatal test.
+        options=["-n", "3", "--dist", "loadfile", "--max-worker-restart", "0"],
+    ),
     "conformance": PytestLayer("conformance", "tests/conformance", 900, needs=["node"]),
     "molecule": molecule.run,
     "site": PytestLayer(

@@ -1,6 +1,7 @@
 """A pytest plugin (`-p tools.testrun.recorder`) that writes one JSON line per finished test.
 
-A run that is cut off still counts what it did.
+A run that is cut off still counts what it did, and names the tests that were under way.
+With workers (pytest-xdist) only the process that hears them all records.
 
 Tests may add a line to the summary with `record_property("summary", "…")`.
 """
@@ -15,6 +16,8 @@ import pytest
 from pydantic import BaseModel
 
 from tools.testrun.report import Item, Outcome
+
+CUT_OFF = "was under way when the run was stopped"
 
 
 class Record(BaseModel):
@@ -34,7 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Start to record."""
+    """Start to record, unless this is a worker: what it reports is heard by the one that started it."""
+    if hasattr(config, "workerinput"):
+        return
     config.pluginmanager.register(_Recorder(config.getoption("--record")), "testrun-recorder")
 
 
@@ -46,19 +51,31 @@ class _Recorder:
         self._open: dict[str, Record] = {}
 
     @pytest.hookimpl
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A test is under way from now on."""
+        self._record(nodeid)
+
+    @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather set-up, call and tear-down of a test into one record."""
-        record = self._open.setdefault(
-            report.nodeid, Record(name=report.nodeid, outcome=Outcome.PASSED, seconds=0)
-        )
+        record = self._record(report.nodeid)
         record.seconds += report.duration
         record.remarks += [str(value) for key, value in report.user_properties if key == "summary"]
         if report.failed and record.outcome is not Outcome.FAILED:
             record.outcome, record.detail = Outcome.FAILED, _reason(report.longrepr)
         elif report.skipped and record.outcome is Outcome.PASSED:
             record.outcome, record.detail = Outcome.SKIPPED, _reason(report.longrepr)
-        if report.when == "teardown":
+        # After the end of its worker, a test has one report, of no phase.
+        if report.when not in ("setup", "call"):
             self._write(self._open.pop(report.nodeid))
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self) -> None:
+        """What is open now was cut off."""
+        for record in self._open.values():
+            record.outcome, record.detail = Outcome.FAILED, CUT_OFF
+            self._write(record)
+        self._open.clear()
 
     @pytest.hookimpl
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -67,6 +84,9 @@ class _Recorder:
             self._write(
                 Record(name=report.nodeid, outcome=Outcome.FAILED, seconds=0, detail=_reason(report.longrepr))
             )
+
+    def _record(self, name: str) -> Record:
+        return self._open.setdefault(name, Record(name=name, outcome=Outcome.PASSED, seconds=0))
 
     def _write(self, record: Record) -> None:
         record.remarks = list(dict.fromkeys(record.remarks))

@@ -30,8 +30,16 @@ class Platform:
     """Files and processes of one test."""
 
     def __init__(
-        self, folder: Path, postgres: Postgres, issuer: Issuer, authority: Authority, database: str
+        self,
+        folder: Path,
+        postgres: Postgres,
+        issuer: Issuer,
+        authority: Authority,
+        database: str,
+        *,
+        migrated: bool = False,
     ) -> None:
+        """``migrated`` says that the database has its tables already."""
         self.folder = folder
         self.postgres = postgres
         self.issuer = issuer
@@ -56,7 +64,8 @@ class Platform:
         }.items():
             (self.credentials / name).write_text(value + "\n")
         self.configure()
-        self.run("migrate")
+        if not migrated:
+            self.run("migrate")
 
     def configure(self, **sections: dict[str, Any]) -> None:
         """Write the configuration; ``sections`` add to the usual one."""

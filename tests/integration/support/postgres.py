@@ -24,6 +24,8 @@ class Postgres:
         assert found, "PostgreSQL is not installed: apt-get install postgresql"
         self._bin = found[-1]
         self.port = free_port()
+        #: A database with this release's tables, once there is one: for copies, nobody connects to it.
+        self.migrated: str | None = None
         self.authority = authority.certificate
         self._user = _unprivileged_user()
         self._folder = Path(tempfile.mkdtemp(prefix="composer-test-postgres-"))

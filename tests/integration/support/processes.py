@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+#: A bound for waits, and no promise: a server needs two seconds of a processor that may be busy.
+START_SECONDS = 60.0
+#: Below those that the kernel gives to connections (32768 and up), above those that Chromium refuses to open.
+FIRST_PORT, PORTS_FOR_EACH_WORKER = 11000, 2700
+
+
+def _ports() -> Iterator[int]:
+    """Go round in the range of this worker of pytest-xdist, from anywhere: other runs may go on beside."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker % 8 * PORTS_FOR_EACH_WORKER
+    begin = random.randrange(PORTS_FOR_EACH_WORKER)
+    return (first + (begin + number) % PORTS_FOR_EACH_WORKER for number in itertools.count())
+
+
+_candidates = _ports()
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on now, and that nobody of this test run is given again soon.
+
+    The server that is told to use it starts a while later. One out of the kernel's own choice could have
+    become somebody's end of a connection by then.
+    """
+    for port in itertools.islice(_candidates, PORTS_FOR_EACH_WORKER):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("all ports of this worker are taken")
 
 
 class Process:
@@ -61,7 +87,7 @@ class Process:
             self._ended = True
             self._said.notify_all()
 
-    def wait_for(self, text: str, seconds: float = 20, after: int = 0) -> int:
+    def wait_for(self, text: str, seconds: float = START_SECONDS, after: int = 0) -> int:
         """Block until ``text`` appears in the output at or behind ``after``; return where it ends."""
         with self._said:
             self._said.wait_for(lambda: self._ended or text in self.output[after:], seconds)
