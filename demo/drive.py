@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ async def run() -> None:
         Problem: a step failed; the message has what the server said.
     """
     story = Story(4)
-    server = StdioServerParameters(command=str(COMMAND), args=["stdio"])
+    # The SDK hands on few variables, and not the one that says where temporary files go.
+    where = {"TMPDIR": tempfile.gettempdir()}
+    server = StdioServerParameters(command=str(COMMAND), args=["stdio"], env=where)
     with SERVER_LOG.open("w") as log, anyio.fail_after(LIMIT_SECONDS):
         story.begin("starting the stand-in for Composer and the server, and connecting over stdio")
         async with Client(stdio_client(server, errlog=log)) as client:

@@ -64,7 +64,8 @@ async def test_it_makes_a_composition_in_time_and_the_line_that_it_prints_works(
     assert (await anyio.Path(picture).read_bytes()).startswith(b"\x89PNG")
     (line,) = re.findall(r"^  (\{.*\})$", done.stdout, re.MULTILINE)
     (entry,) = json.loads(line)["mcpServers"].values()
-    server = StdioServerParameters(command=entry["command"], args=entry["args"], cwd="/")
+    where = {"TMPDIR": os.environ["TMPDIR"]}
+    server = StdioServerParameters(command=entry["command"], args=entry["args"], cwd="/", env=where)
     async with Client(stdio_client(server)) as client:
         found = await client.call_tool("search_compositions", {"text": "fotossintese"})
     assert not found.is_error and "Fotossíntese" in json.dumps(found.structured_content, ensure_ascii=False)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ UNKNOWN_SECONDS = 10
 LONGEST_SECONDS = 300
 #: How old a reading of the pace may be: a flood of refusals must not become one of questions.
 FRESH_SECONDS = 1.0
-#: Tenants whose next appointment is remembered.
+#: Tenants whose next appointment is remembered: those that were refused last.
 LINES_LIMIT = 1000
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Appointments:
         self._pace = Pace({}, 1.0)
         self._read_at = -math.inf
         self._lock = asyncio.Lock()
-        self._next: dict[str | None, float] = {}
+        self._next: OrderedDict[str | None, float] = OrderedDict()
 
     async def retry_after(self, tenant: str | None) -> int:
         """Return the whole seconds to wait, for a place of one tenant, or for one of all."""
@@ -79,15 +80,14 @@ class Appointments:
         seconds = max(1, math.ceil(at - now))
         if seconds > LONGEST_SECONDS:
             return LONGEST_SECONDS
-        self._remember(tenant, at, now)
+        self._remember(tenant, at)
         return seconds
 
-    def _remember(self, tenant: str | None, at: float, now: float) -> None:
+    def _remember(self, tenant: str | None, at: float) -> None:
         self._next[tenant] = at
+        self._next.move_to_end(tenant)
         if len(self._next) > LINES_LIMIT:
-            self._next = {line: free for line, free in self._next.items() if free > now}
-            while len(self._next) > LINES_LIMIT:
-                del self._next[next(iter(self._next))]
+            self._next.popitem(last=False)
 
 
 @contextlib.asynccontextmanager
