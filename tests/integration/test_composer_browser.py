@@ -18,6 +18,7 @@ from composer_mcp.jobs import handlers
 from composer_mcp.jobs.requests import CompositionSaved, CreateComposition, Preview, PreviewComposition
 
 from .composer_fixtures import Bench, Chromium, driver_process
+from .support.processes import await_stop
 from .support.site import ELSEWHERE, HERE, Site
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +197,7 @@ async def test_a_browser_that_hangs_is_replaced(chromium: Chromium, site: Site) 
     async with BrowserPool(chromium.settings(launch_timeout_seconds=3), [HERE]) as pool:
         (stuck,) = chromium.processes()
         os.kill(stuck, signal.SIGSTOP)
+        await anyio.to_thread.run_sync(await_stop, stuck)
         async with pool.lease() as lease:
             await lease.page.goto(site.address())
             assert await lease.page.title() == "here"

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,20 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("all ports of this worker are taken")
+
+
+def await_stop(process: int, seconds: float = 20) -> None:
+    """Wait until no thread of a process runs that was sent SIGSTOP.
+
+    The one that is chosen to hear it may have to wait for a processor; the others work on meanwhile.
+    """
+    give_up = time.monotonic() + seconds
+    while not all(
+        path.read_text().rpartition(")")[2].split()[0] == "T"
+        for path in Path(f"/proc/{process}/task").glob("*/stat")
+    ):
+        assert time.monotonic() < give_up, f"process {process} does not stop"
+        time.sleep(0.005)
 
 
 class Process:
@@ -102,7 +117,10 @@ class Process:
             self._pieces.clear()
 
     def signal(self, number: signal.Signals) -> None:
+        """Send a signal; a stop has happened when this returns."""
         self._process.send_signal(number)
+        if number == signal.SIGSTOP:
+            await_stop(self.pid)
 
     def wait(self, seconds: float = 30) -> int:
         """Wait for the end and return the exit code."""
