@@ -34,7 +34,24 @@ __all__ = [
     "stores_template",
 ]
 
+#: Begun first, the longest at the head: a worker that got one of them last would be waited for alone.
+SLOWEST = (
+    "test_jobs_chaos",
+    "test_tasks",
+    "test_embedded",
+    "test_runtime_settings",
+    "test_jobs",
+    "test_telemetry",
+    "test_identity",
+    "test_jobs_lifecycle",
+)
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest files first."""
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")

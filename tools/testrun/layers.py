@@ -86,7 +86,7 @@ LAYERS: Mapping[str, Layer] = {
         needs=["binaries"],
         # A file stays with one worker, because its tests share servers. Three keep two processors busy: tests
         # wait a lot. The unforeseen end of a worker ends the run; pytest-xdist would repeat the fatal test.
-        options=["-n", "3", "--dist", "loadfile", "--max-worker-restart", "0"],
+        options=["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"],
     ),
     "conformance": PytestLayer("conformance", "tests/conformance", 900, needs=["node"]),
     "molecule": molecule.run,
