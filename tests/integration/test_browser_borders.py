@@ -19,6 +19,7 @@ from composer_mcp.browser.pool import BrowserPool
 
 from .composer_fixtures import Chromium
 from .support.site import ELSEWHERE, HERE, Site
+from .support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 PATIENCE_SECONDS = 60
@@ -143,9 +144,7 @@ def pools(chromium: Chromium) -> list[Path]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE_SECONDS):
-        while not await anyio.to_thread.run_sync(condition):
-            await anyio.lowlevel.checkpoint()
+    await eventually(condition, PATIENCE_SECONDS)
 
 
 async def test_what_a_killed_worker_left_is_gone_when_the_next_one_works(chromium: Chromium) -> None:

@@ -20,6 +20,7 @@ from composer_mcp.jobs.requests import CompositionSaved, CreateComposition, Prev
 from .composer_fixtures import Bench, Chromium, driver_process
 from .support.processes import await_stop
 from .support.site import ELSEWHERE, HERE, Site
+from .support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -248,7 +249,5 @@ async def test_a_lazy_pool_has_a_browser_only_while_it_is_used(chromium: Chromiu
                     await anyio.sleep(0.7)
                     assert await lease.page.title() == ""
                 assert len(chromium.processes()) == 1
-            with anyio.fail_after(10):
-                while await anyio.to_thread.run_sync(chromium.processes):
-                    await anyio.lowlevel.checkpoint()
+            await eventually(lambda: not chromium.processes(), 10)
     assert chromium.processes() == []

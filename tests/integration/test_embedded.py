@@ -22,6 +22,7 @@ from .composer_fixtures import Chromium, Standin
 from .support.alone import CLI, Alone
 from .support.installation import error_of, text_of
 from .support.processes import Process
+from .support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -119,9 +120,7 @@ async def test_killed_in_the_middle_of_a_job_it_finishes_it_once_at_the_next_sta
     token = alone.run("token").strip()
     async with anyio.create_task_group() as group:
         group.start_soon(call_in_vain, alone, token, "create_composition", call)
-        with anyio.fail_after(15):
-            while not await anyio.to_thread.run_sync(standin.compositions, title):
-                await anyio.lowlevel.checkpoint()
+        await eventually(lambda: standin.compositions(title))
         server.kill()
     restarted = alone.serve()
     restarted.wait_for('"outcome": "succeeded"')

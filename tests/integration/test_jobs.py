@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from .support.installation import Platform, error_of
-from .support.processes import Process
+from .support.processes import START_SECONDS, Process
+from .support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -295,8 +296,6 @@ async def test_progress_reaches_the_caller_at_a_bounded_rate(serving: Platform) 
     assert heard == sorted(heard)
 
 
-async def until(platform: Platform, statement: str, expected: str, seconds: float = 15) -> None:
+async def until(platform: Platform, statement: str, expected: str, seconds: float = START_SECONDS) -> None:
     """Ask the database until it answers as expected."""
-    with anyio.fail_after(seconds):
-        while await anyio.to_thread.run_sync(platform.sql, statement) != expected:
-            await anyio.lowlevel.checkpoint()
+    await eventually(lambda: platform.sql(statement) == expected, seconds)

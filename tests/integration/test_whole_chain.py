@@ -15,6 +15,7 @@ from .composer_fixtures import CONNECTOR_UID, PROJECT_UID, Chromium, Standin
 from .support.installation import PUBLIC_URL, Platform, error_of, text_of
 from .support.openbao import OpenBao
 from .support.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, Seaweed
+from .support.waiting import eventually
 from .test_jobs import until
 
 pytestmark = pytest.mark.anyio
@@ -124,9 +125,7 @@ async def test_a_worker_killed_while_it_saves_leaves_one_composition(
     async with anyio.create_task_group() as group:
         group.start_soon(create)
         await until(whole, "select count(*) from job where state = 'running'", "1")
-        with anyio.fail_after(15):
-            while not await anyio.to_thread.run_sync(standin.compositions, title):
-                await anyio.lowlevel.checkpoint()
+        await eventually(lambda: standin.compositions(title))
         victim.signal(signal.SIGKILL)
         await anyio.to_thread.run_sync(whole.start_worker)
     assert not answers[0].is_error, answers[0]
