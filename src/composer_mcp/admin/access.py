@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from composer_mcp.errors import STORE_UNAVAILABLE
 from composer_mcp.mcp.services import Services
@@ -22,6 +22,16 @@ BEARER = HTTPBearer(
     description="an access token of a trusted issuer; each operation names the scope that it needs",
     auto_error=False,
 )
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("there is the character NUL (%00) in it, which no text here can have")
+    return text
+
+
+#: A text to look for; a database fails at what it cannot hold, so it is not asked.
+Sought = Annotated[str, AfterValidator(_storable)]
 
 
 class BrokenRule(BaseModel):

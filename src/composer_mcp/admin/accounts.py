@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 
-from composer_mcp.admin.access import Opened, Problem, requires
+from composer_mcp.admin.access import Opened, Problem, Sought, requires
 from composer_mcp.errors import ISSUER_UNKNOWN
 from composer_mcp.security.accounts import (
     NAME,
@@ -64,9 +64,9 @@ async def roles(_who: Administrator) -> list[Role]:
 async def page(
     services: Opened,
     _who: Administrator,
-    after: Annotated[str, Query(max_length=100, description="names behind this one")] = "",
+    after: Annotated[Sought, Query(max_length=100, description="names behind this one")] = "",
     limit: Limit = 100,
-    tenant: Annotated[str | None, Query(max_length=200, description="only of this tenant")] = None,
+    tenant: Annotated[Sought | None, Query(max_length=200, description="only of this tenant")] = None,
 ) -> Accounts:
     """List accounts."""
     found = await services.accounts.page(after, limit, tenant)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from composer_mcp.admin.access import Opened, Problem, requires
+from composer_mcp.admin.access import Opened, Problem, Sought, requires
 from composer_mcp.jobs.admin import LIST_LIMIT, Filter
 from composer_mcp.jobs.admin_views import (
     DetailView,
@@ -42,11 +42,11 @@ class Jobs(BaseModel):
 async def every(
     services: Opened,
     _who: Operator,
-    tenant: Annotated[str | None, Query(max_length=200, description="only of this tenant")] = None,
+    tenant: Annotated[Sought | None, Query(max_length=200, description="only of this tenant")] = None,
     state: Annotated[
         States | None, Query(description="only in this state; dead: given up, it took its workers down")
     ] = None,
-    kind: Annotated[str | None, Query(max_length=100, description="only of this kind")] = None,
+    kind: Annotated[Sought | None, Query(max_length=100, description="only of this kind")] = None,
     before: Annotated[UUID | None, Query(description="only jobs older than this one")] = None,
     limit: Annotated[int, Query(ge=1, le=LIST_LIMIT)] = 50,
 ) -> dict[str, Any]:

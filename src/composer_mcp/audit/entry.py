@@ -15,6 +15,10 @@ from composer_mcp.observability.masking import beginning
 #: Characters of the details; what an attacker may choose must not fill the disk.
 DETAILS_LIMIT = 4000
 CORRELATION_LIMIT = 128
+#: Characters of the longest of the other fields.
+FIELD_LIMIT = 400
+#: Characters that the log tells of an entry that cannot be kept.
+TOLD_LIMIT = 2 * DETAILS_LIMIT
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 # What is no number in JSON is none in the database either.
@@ -52,6 +56,41 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def reduced(entry: Entry, error: Exception) -> Entry:
+    """Return what is kept in place of an entry that cannot be: who, what and when, but no details.
+
+    Its texts are in letters that every store takes, the others escaped as Python does it; what is no text is
+    left out.
+    """
+    at = entry.at if isinstance(entry.at, datetime) and entry.at.tzinfo is UTC else now()
+    return Entry(
+        at,
+        _escaped(entry.tenant),
+        _escaped(entry.actor),
+        _escaped(entry.action),
+        _escaped(entry.target),
+        _escaped(entry.outcome),
+        _escaped(entry.source),
+        _escaped(entry.correlation_id),
+        Clean(not_kept=f"details ({type(error).__name__})"),
+    )
+
+
+def told(entry: Entry) -> str:
+    """Return an entry as the log can tell it, whatever is in it and whatever is wrong with it."""
+    try:
+        return ascii(entry._replace(details=logs.redaction(None, "", dict(entry.details))))[:TOLD_LIMIT]
+    except Exception as error:
+        return f"({type(error).__name__} when it was to be told)"
+
+
+def _escaped(text: Any) -> str:
+    if not isinstance(text, str):
+        return ""
+    # What is secret in it is found as long as it looks like itself.
+    return beginning(text, FIELD_LIMIT).encode("unicode_escape").decode("ascii")
+
+
 def line(entry: Entry) -> str:
     """Return the entry as one line of JSON, without secrets and within bounds.
 
@@ -61,7 +100,7 @@ def line(entry: Entry) -> str:
     # By hand, because most of the parts come again and again.
     text = (
         f'{{"at":"{entry.at.isoformat(timespec="microseconds")}","tenant":{_kept(entry.tenant, 200)},'
-        f'"actor":{_kept(entry.actor, 400)},"action":{_kept(entry.action, 120)},'
+        f'"actor":{_kept(entry.actor, FIELD_LIMIT)},"action":{_kept(entry.action, 120)},'
         f'"target":{_kept(entry.target, 200)},"outcome":{_kept(entry.outcome, 80)},'
         f'"source":{_kept(entry.source, 64)},'
         f'"correlation_id":{_as_it_is(entry.correlation_id)}'

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import asyncpg
 
 from composer_mcp.audit.chain import Mark
-from composer_mcp.audit.store import PAGE, Batch, Filter, Row
-from composer_mcp.store.database import UNREACHABLE
+from composer_mcp.audit.store import LOWEST, PAGE, Batch, Filter, Row, Trouble
+from composer_mcp.store.database import UNREACHABLE, refuses_value
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -48,10 +48,14 @@ MAKE = "insert into audit_mark (name, number, hash, key, seal) values ($1, $2, $
 class PostgresAudit:
     """Keeps the trail of a platform."""
 
-    away: tuple[type[Exception], ...] = UNREACHABLE
-
     def __init__(self, pool: asyncpg.Pool | asyncpg.Connection) -> None:
         self._pool = pool
+
+    def trouble(self, error: Exception) -> Trouble:
+        """See :class:`~composer_mcp.audit.store.AuditStore`."""
+        if refuses_value(error):
+            return Trouble.REFUSED
+        return Trouble.AWAY if isinstance(error, UNREACHABLE) else Trouble.LASTING
 
     async def head(self) -> Mark:
         """See :class:`~composer_mcp.audit.store.AuditStore`."""
@@ -130,7 +134,7 @@ class PostgresSnapshot:
         self.head = head
         self.anchor = anchor
 
-    async def pages(self, after: int = 0) -> AsyncIterator[Sequence[Row]]:
+    async def pages(self, after: int = LOWEST) -> AsyncIterator[Sequence[Row]]:
         """See :class:`~composer_mcp.audit.store.Snapshot`."""
         cursor = await self._connection.cursor(PAGES, after)
         while rows := await cursor.fetch(PAGE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 from composer_mcp.audit.archive import Archive, verify_archives
 from composer_mcp.audit.chain import Checkpoint, Keys, genuine
 from composer_mcp.audit.store import AuditStore, Filter, Row
-from composer_mcp.audit.verify import OnProgress, Problem, Verdict, verify
+from composer_mcp.audit.verify import Bounds, OnProgress, Problem, Verdict, verify
 from composer_mcp.errors import AUDIT_BROKEN, AUDIT_ENTRY_UNKNOWN
 from composer_mcp.settings import ConfigurationError
 
 if TYPE_CHECKING:
     from composer_mcp.audit.opening import Opened
+
+#: How long a stretch is worked on: long enough to get on, short enough for whoever shares the process.
+STRETCH_SECONDS = 2.0
+#: How long a database is waited for in all meanwhile.
+PATIENCE_SECONDS = 10.0
 
 
 def as_dict(row: Row) -> dict[str, Any]:
@@ -71,6 +77,19 @@ def checkpoints(given: Iterable[str]) -> list[Checkpoint]:
             raise ConfigurationError(f"there is no checkpoint in the file {text[:200]}.")
         found += points
     return found
+
+
+async def stretch(store: AuditStore, keys: Keys, after: Checkpoint | None, limit: int) -> Verdict:
+    """Verify the next entries, at most ``limit`` and for :data:`STRETCH_SECONDS`; see ``AuditTrail.verify``.
+
+    Raises:
+        audit_entry_unknown: the entry of the checkpoint was archived.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS), store.snapshot() as snapshot:
+        first, last = snapshot.anchor.number + 1, snapshot.head.number
+        if after is not None and after.number < first - 1:
+            raise AUDIT_ENTRY_UNKNOWN.error(number=after.number, first=first, last=last)
+        return await verify(snapshot, keys, after=after, bounds=Bounds(limit, STRETCH_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

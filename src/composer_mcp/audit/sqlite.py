@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composer_mcp.audit.chain import Mark
-from composer_mcp.audit.store import PAGE, Batch, Filter, Row
+from composer_mcp.audit.store import LOWEST, PAGE, Batch, Filter, Row, Trouble
 from composer_mcp.errors import STORE_UNAVAILABLE, ComposerError
-from composer_mcp.store.sqlite import BUSY_SECONDS
+from composer_mcp.store.sqlite import BUSY_SECONDS, refuses_value
 
 if TYPE_CHECKING:
     from composer_mcp.store.sqlite import Sqlite
@@ -49,10 +49,16 @@ MICROSECOND = timedelta(microseconds=1)
 class SqliteAudit:
     """Keeps the trail in the file of a server that runs alone."""
 
-    away: tuple[type[Exception], ...] = (ComposerError,)
-
     def __init__(self, database: Sqlite) -> None:
         self._database = database
+
+    def trouble(self, error: Exception) -> Trouble:
+        """See :class:`~composer_mcp.audit.store.AuditStore`."""
+        if refuses_value(error):
+            return Trouble.REFUSED
+        # What is left of these: the number is taken, by somebody who is no process of ours.
+        lasting = isinstance(error.__cause__, sqlite3.IntegrityError) or not isinstance(error, ComposerError)
+        return Trouble.LASTING if lasting else Trouble.AWAY
 
     async def head(self) -> Mark:
         """See :class:`~composer_mcp.audit.store.AuditStore`."""
@@ -151,7 +157,7 @@ class SqliteSnapshot:
         self.head = head
         self.anchor = anchor
 
-    async def pages(self, after: int = 0) -> AsyncIterator[Sequence[Row]]:
+    async def pages(self, after: int = LOWEST) -> AsyncIterator[Sequence[Row]]:
         """See :class:`~composer_mcp.audit.store.Snapshot`."""
         while rows := await self._fetch(PAGES, after, PAGE):
             yield [_row(row) for row in rows]

@@ -10,11 +10,25 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 from composer_mcp.audit.chain import Mark
 
 PAGE = 1000
+#: Below every number that an entry can have, also one that somebody else has put in.
+LOWEST = -(2**63)
+
+
+class Trouble(Enum):
+    """What an error means for what was asked; a store looks for the first that is true of it."""
+
+    #: A value cannot be kept. Without it the same can be asked at once.
+    REFUSED = "refused"
+    #: The store cannot be asked now, and may be later.
+    AWAY = "away"
+    #: Something that does not pass: a right is missing, or somebody else has changed the tables.
+    LASTING = "lasting"
 
 
 class Row(NamedTuple):
@@ -62,7 +76,7 @@ class Snapshot(Protocol):
     head: Mark
     anchor: Mark
 
-    def pages(self, after: int = 0) -> AsyncIterator[Sequence[Row]]:
+    def pages(self, after: int = LOWEST) -> AsyncIterator[Sequence[Row]]:
         """Yield the entries with higher numbers than ``after``, in order, some at a time."""
 
     async def number_before(self, moment: datetime) -> int:
@@ -75,8 +89,7 @@ class AuditStore(Protocol):
     async def head(self) -> Mark:
         """Return which entry is the last.
 
-        Raises:
-            one of ``away``: the store cannot be asked now.
+        What it raises, as any other method here, is for :meth:`trouble` to judge.
         """
 
     async def append(self, head: Mark, batch: Batch) -> bool:
@@ -103,5 +116,5 @@ class AuditStore(Protocol):
         Needs the owner's rights.
         """
 
-    #: What is raised when the store cannot be asked now, and may be later.
-    away: tuple[type[Exception], ...]
+    def trouble(self, error: Exception) -> Trouble:
+        """Return what an error of one of these methods means."""

@@ -4,13 +4,15 @@ An entry that :meth:`Trail.record` was given is on disk when it returns; one for
 called is so within a second. Both wait in memory, in their order, until they are written. While the database
 is away they go on waiting, up to a bound; then no call is let in any more (:meth:`Trail.admit`), because what
 cannot be recorded is not done. Nothing is dropped silently: what is left when the process must end goes to
-its log. Only ``kill -9`` or a power cut takes what was noted within the last second.
+its log, and of an entry that cannot be kept as it is the trail says who did what and when. Only ``kill -9``
+or a power cut takes what was noted within the last second.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -20,9 +22,17 @@ import structlog
 
 from composer_mcp.audit import reading
 from composer_mcp.audit.chain import Checkpoint, Key, Keys, Mark, genuine, link, sealed
-from composer_mcp.audit.entry import Entry, line
-from composer_mcp.audit.store import AuditStore, Batch, Filter, Row
-from composer_mcp.errors import AUDIT_BROKEN, AUDIT_UNAVAILABLE, STORE_UNAVAILABLE, ComposerError
+from composer_mcp.audit.entry import Entry, line, reduced, told
+from composer_mcp.audit.store import AuditStore, Batch, Filter, Row, Trouble
+from composer_mcp.audit.verify import Verdict
+from composer_mcp.errors import (
+    AUDIT_BROKEN,
+    AUDIT_UNAVAILABLE,
+    AUDIT_VERIFYING,
+    INVALID_REQUEST,
+    STORE_UNAVAILABLE,
+    ComposerError,
+)
 from composer_mcp.observability import metrics
 
 #: Entries that may wait in a process; with their texts some 15 MiB at the very most.
@@ -92,10 +102,23 @@ class AuditTrail(Protocol):
             store_unavailable.
         """
 
+    async def verify(self, after: Checkpoint | None, limit: int) -> Verdict:
+        """Verify the next entries of the chain, at most ``limit`` and for some two seconds.
+
+        From the beginning, or ``after`` the checkpoint of an earlier verdict; one at a time in a process.
+
+        Raises:
+            audit_verifying: another one is under way.
+            audit_entry_unknown: the entry of the checkpoint was archived.
+            store_unavailable.
+        """
+
 
 class _Waiting(NamedTuple):
     entry: Entry
     done: asyncio.Future[None] | None
+    #: Whether this stands for an entry that could not be kept.
+    reduced: bool = False
 
 
 class Trail:
@@ -111,8 +134,11 @@ class Trail:
         self._broken = False
         #: Of the batch that is being written: how many, and where it may stand already.
         self._size = 0
+        #: Entries in the next one: fewer while one is looked for that cannot be kept.
+        self._most = BATCH
         self._doubtful: set[tuple[int, bytes]] = set()
         self._told = -CHECKPOINT_SECONDS
+        self._verifying = asyncio.Lock()
 
     @property
     def problem(self) -> str | None:
@@ -160,13 +186,27 @@ class Trail:
         """See :class:`AuditTrail`."""
         return await self._asked(reading.present(self._store, self._keys))
 
+    async def verify(self, after: Checkpoint | None, limit: int) -> Verdict:
+        """See :class:`AuditTrail`."""
+        if self._verifying.locked():
+            raise AUDIT_VERIFYING.error(retry_after=math.ceil(reading.STRETCH_SECONDS))
+        async with self._verifying:
+            verdict = await self._asked(reading.stretch(self._store, self._keys, after, limit))
+        for problem in verdict.problems:
+            log.error("audit.fault", number=problem.number, what=problem.what)
+        return verdict
+
     async def _asked(self, question: Awaitable[T]) -> T:
         try:
             return await question
-        except ComposerError:
+        except Exception as error:
+            trouble = self._store.trouble(error)
+            if trouble is Trouble.REFUSED:
+                raise INVALID_REQUEST.error(count=1) from error
+            away = trouble is Trouble.AWAY or isinstance(error, TimeoutError)
+            if away and not isinstance(error, ComposerError):
+                raise STORE_UNAVAILABLE.error(store="database", state="Nothing was changed.") from error
             raise
-        except self._store.away as error:
-            raise STORE_UNAVAILABLE.error(store="database", state="Nothing was changed.") from error
 
     def _add(self, item: _Waiting) -> None:
         self._waiting.append(item)
@@ -194,8 +234,8 @@ class Trail:
 
     def _spill(self) -> None:
         """Tell the log what cannot be recorded any more."""
-        for item in self._waiting:
-            log.error("audit.unwritten", entry=line(item.entry))
+        for text in self._lines(len(self._waiting)):
+            log.error("audit.unwritten", entry=text)
         metrics.AUDIT_LOST.inc(len(self._waiting))
         self._waiting.clear()
 
@@ -211,17 +251,57 @@ class Trail:
             try:
                 await self._write_some()
             except Exception as error:
+                if self._isolated(error):
+                    continue
                 self._fail(error)
                 await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)])
                 failures += 1
             else:
                 failures = 0
 
+    def _isolated(self, error: Exception) -> bool:
+        """Whether an error is about one entry of the batch; if so, it is found or is nearer to being found.
+
+        None of the batch was written. Smaller ones follow at once, until the entry stands alone in one.
+        """
+        if self._store.trouble(error) is not Trouble.REFUSED:
+            return False
+        self._doubtful.clear()
+        if self._size == 1 and not self._reduce(0, error):
+            return False
+        self._most = max(1, self._size // 2)
+        self._size = 0
+        self._now.set()
+        return True
+
+    def _reduce(self, place: int, error: Exception) -> bool:
+        """Put another entry in place of one that cannot be kept, unless that was done already."""
+        item = self._waiting[place]
+        if item.reduced:
+            return False
+        self._waiting[place] = item._replace(entry=reduced(item.entry, error), reduced=True)
+        metrics.AUDIT_REDUCED.inc()
+        log.error("audit.reduced", error=ascii(error)[:500], entry=told(item.entry))
+        return True
+
+    def _lines(self, count: int) -> list[str]:
+        """Return the first entries that wait, each as its line."""
+        lines = []
+        for place in range(count):
+            try:
+                text = line(self._waiting[place].entry)
+            except Exception as error:
+                # Whatever is wrong with it, the others have nothing to do with it.
+                self._reduce(place, error)
+                text = line(self._waiting[place].entry)
+            lines.append(text)
+        return lines
+
     def _fail(self, error: Exception) -> None:
         self._head = None
         metrics.AUDIT_PROBLEM.set(1)
         metrics.AUDIT_WAITING.set(len(self._waiting))
-        if isinstance(error, self._store.away):
+        if self._store.trouble(error) is Trouble.AWAY:
             log.warning("audit.store_away", error=repr(error), waiting=len(self._waiting))
             return
         # Not known to pass: the chain was touched, or a right is missing. Whoever waits need not wait longer.
@@ -233,9 +313,10 @@ class Trail:
 
     async def _write_some(self) -> None:
         # What may have been written, though no answer came, must be asked for as it was.
-        self._size = self._size or min(BATCH, len(self._waiting))
-        await self._append([line(item.entry) for item in self._waiting[: self._size]])
+        self._size = self._size or min(self._most, len(self._waiting))
+        await self._append(self._lines(self._size))
         written, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+        searching, self._most = self._most < BATCH, min(BATCH, 2 * self._most)
         self._size, self._broken = 0, False
         self._doubtful.clear()
         for item in written:
@@ -243,7 +324,7 @@ class Trail:
                 item.done.set_result(None)
         if not self._waiting:
             self._some.clear()
-        if len(self._waiting) >= BATCH or any(item.done for item in self._waiting):
+        if self._waiting and (searching or len(self._waiting) >= BATCH or any(i.done for i in self._waiting)):
             self._now.set()
         metrics.AUDIT_ENTRIES.inc(len(written))
         metrics.AUDIT_WAITING.set(len(self._waiting))

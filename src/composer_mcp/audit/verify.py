@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+import math
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from composer_mcp.audit.chain import Checkpoint, Keys, Mark, genuine, link
-from composer_mcp.audit.store import Row, Snapshot
+from composer_mcp.audit.store import LOWEST, PAGE, Row, Snapshot
 
 #: So many are told; a trail with more of them was not changed by accident.
 PROBLEMS_TOLD = 20
+#: Looking at so many takes some milliseconds, for which nobody else is served.
+STEP = 100
 
 OnProgress = Callable[[int, int], None]
 
@@ -26,14 +30,28 @@ class Problem:
     what: str
 
 
+class Bounds(NamedTuple):
+    """How much is looked at in one go: so many entries, for so many seconds; one entry in any case."""
+
+    entries: float
+    seconds: float
+
+
+EVERYTHING = Bounds(math.inf, math.inf)
+
+
 @dataclass(slots=True)
 class Verdict:
-    """What was found. ``first`` to ``last`` are the entries that were looked at; 0 and 0 for none."""
+    """What was found. ``first`` to ``last`` are the entries that were looked at; 0 and 0 for none.
+
+    ``checkpoint`` is the last of them; unless it is ``done``, the rest comes after it.
+    """
 
     first: int = 0
     last: int = 0
     entries: int = 0
     checkpoint: str = ""
+    done: bool = True
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -64,11 +82,12 @@ class Chain:
         verdict.entries += 1
         verdict.first = verdict.first or row.number
         verdict.last = row.number
+        if row.number <= self.number:
+            verdict.add(row.number, f"it was inserted: the chain begins after {self.number}")
+            return
         if row.number != self.number + 1:
             missing = f"the entries {self.number + 1} to {row.number - 1} are missing"
-            if row.number <= self.number:
-                missing = f"this number stands after {self.number}"
-            elif row.number == self.number + 2:
+            if row.number == self.number + 2:
                 missing = "this entry is missing"
             verdict.add(self.number + 1, missing)
         elif (problem := self._wrong(row)) is not None:
@@ -97,31 +116,52 @@ async def verify(
     snapshot: Snapshot,
     keys: Keys,
     *,
+    after: Checkpoint | None = None,
+    bounds: Bounds = EVERYTHING,
     against: Iterable[Checkpoint] = (),
     on_progress: OnProgress | None = None,
 ) -> Verdict:
-    """Verify what a store holds, from the anchor to the head, and what ``against`` says it held."""
+    """Verify what a store holds, from the anchor to the head, and what ``against`` says it held.
+
+    From ``after`` instead of the anchor, which is then one of those that it held; and within ``bounds``.
+    """
     verdict = Verdict()
     head, anchor = snapshot.head, snapshot.anchor
-    wanted = {point.number: point.hash for point in against}
+    begin = after or Checkpoint(anchor.number, anchor.hash)
+    wanted = {point.number: point.hash for point in (begin, *against)}
     for name, mark in (("anchor", anchor), ("head", head)):
         if not genuine(keys, "anchor" if name == "anchor" else "head", mark):
             verdict.add(max(mark.number, 0), f"the {name} of the chain was not sealed by this server")
-    chain = Chain(keys, Checkpoint(anchor.number, anchor.hash), verdict)
+    chain = Chain(keys, begin, verdict)
     _compare(wanted, anchor.number, anchor.hash, verdict)
-    async for rows in snapshot.pages():
-        for row in rows:
+    # With the entry of the checkpoint, to see whether it is the one.
+    rows = _one_by_one(snapshot.pages(LOWEST if after is None else begin.number - 1))
+    until = time.monotonic() + bounds.seconds
+    async for row in rows:
+        if verdict.entries and (verdict.entries >= bounds.entries or time.monotonic() > until):
+            verdict.done = False
+            break
+        if row.number != begin.number or row.number == anchor.number:
             chain.follow(row)
-            _compare(wanted, row.number, row.hash, verdict)
-        if on_progress is not None:
+        _compare(wanted, row.number, row.hash, verdict)
+        if on_progress is not None and verdict.entries % PAGE == 0:
             on_progress(chain.number - anchor.number, head.number - anchor.number)
-        await asyncio.sleep(0)
-    _end(chain, head, verdict)
-    for number in wanted:
-        where = "in the archived part" if number <= anchor.number else "beyond the end of the trail"
-        verdict.add(number, f"the checkpoint of this entry lies {where}")
+    if on_progress is not None and verdict.entries % PAGE:
+        on_progress(chain.number - anchor.number, head.number - anchor.number)
+    if verdict.done and begin.number <= head.number:
+        _end(chain, head, verdict)
+    _not_met(wanted, snapshot, chain, verdict)
     verdict.checkpoint = str(Checkpoint(chain.number, chain.hash))
     return verdict
+
+
+async def _one_by_one(pages: AsyncIterable[Sequence[Row]]) -> AsyncIterator[Row]:
+    """Yield each row of the pages; whoever shares the loop is served in between."""
+    async for rows in pages:
+        for place, row in enumerate(rows):
+            if place % STEP == 0:
+                await asyncio.sleep(0)
+            yield row
 
 
 def _end(chain: Chain, head: Mark, verdict: Verdict) -> None:
@@ -132,6 +172,17 @@ def _end(chain: Chain, head: Mark, verdict: Verdict) -> None:
         verdict.add(head.number + 1, f"the entries {head.number + 1} to {last} were inserted at the end")
     elif chain.hash != head.hash:
         verdict.add(head.number, "the last entry is not the one that the head names")
+
+
+def _not_met(wanted: Iterable[int], snapshot: Snapshot, chain: Chain, verdict: Verdict) -> None:
+    """Tell of checkpoints whose entries were not come upon."""
+    for number in wanted:
+        if number <= snapshot.anchor.number:
+            verdict.add(number, "the checkpoint of this entry lies in the archived part")
+        elif number <= min(chain.number, snapshot.head.number):
+            verdict.add(number, "this entry is missing, which a checkpoint names")
+        elif verdict.done:
+            verdict.add(number, "the checkpoint of this entry lies beyond the end of the trail")
 
 
 def _compare(wanted: dict[int, bytes], number: int, hash_: bytes, verdict: Verdict) -> None:

@@ -29,6 +29,7 @@ from composer_mcp.errors.audit import (
     AUDIT_BROKEN,
     AUDIT_ENTRY_UNKNOWN,
     AUDIT_UNAVAILABLE,
+    AUDIT_VERIFYING,
 )
 from composer_mcp.errors.calls import (
     CONFIRMATION_NEEDED,
@@ -105,6 +106,7 @@ __all__ = [
     "AUDIT_BROKEN",
     "AUDIT_ENTRY_UNKNOWN",
     "AUDIT_UNAVAILABLE",
+    "AUDIT_VERIFYING",
     "BODY_INCOMPLETE",
     "BODY_TOO_LARGE",
     "BROWSER_UNAVAILABLE",

@@ -19,6 +19,13 @@ AUDIT_BROKEN = ErrorCode(
     "with it. No call is done until that is settled; one under way may have been done.",
     remedy="Tell the operator: the log says why (audit.broken), and composer-mcp audit verify says where.",
 )
+AUDIT_VERIFYING = ErrorCode(
+    "audit_verifying",
+    status=429,
+    sentence="This process verifies the audit trail for somebody already, and does so for one at a time.",
+    remedy="Ask again after {retry_after} s.",
+    retryable=True,
+)
 AUDIT_ENTRY_UNKNOWN = ErrorCode(
     "audit_entry_unknown",
     status=404,

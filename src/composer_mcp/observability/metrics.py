@@ -123,6 +123,10 @@ AUDIT_PROBLEM = Gauge(
     "composer_audit_problem", "Processes that cannot write the audit trail now", multiprocess_mode="livesum"
 )
 AUDIT_REFUSED = Counter("composer_audit_refused", "Calls not done because they could not be recorded")
+AUDIT_REDUCED = Counter(
+    "composer_audit_reduced",
+    "Entries that could not be kept as they were: the trail says who, what and when, the log the rest",
+)
 AUDIT_LOST = Counter(
     "composer_audit_lost", "Entries that a process could only write to its log before it ended"
 )

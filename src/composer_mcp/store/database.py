@@ -31,6 +31,25 @@ UNREACHABLE = (
     asyncpg.exceptions.TransactionRollbackError,
 )
 
+#: What the server says of a value: it says so again, however often it is asked.
+_REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.CheckViolationError,
+    asyncpg.NotNullViolationError,
+    asyncpg.exceptions.ProgramLimitExceededError,
+)
+
+
+def refuses_value(error: Exception) -> bool:
+    """Whether an error is about the values of a statement, and so comes again with them.
+
+    To be asked before whether the database is away: what the driver itself cannot encode, some of it raises
+    as a kind of ``asyncpg.InterfaceError``, which a lost connection is too.
+    """
+    if isinstance(error, (OSError, asyncpg.exceptions.ClientConfigurationError)):
+        return False
+    return isinstance(error, (*_REFUSALS, ValueError, TypeError, ArithmeticError, RecursionError))
+
 
 def connection_options(
     settings: DatabaseSettings, password: SecretStr, *, application: str, user: str | None = None

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from composer_mcp.errors import STORE_UNAVAILABLE
+from composer_mcp.errors import STORE_UNAVAILABLE, ComposerError
 from composer_mcp.settings import ConfigurationError
 from composer_mcp.store import migrate_sqlite
 
@@ -29,6 +29,24 @@ PRAGMAS = (
     "pragma synchronous = full",
     "pragma foreign_keys = on",
 )
+
+#: Constraints that say something about what else is in the table.
+_KEYS = frozenset({"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_ROWID"})
+
+
+def refuses_value(error: BaseException) -> bool:
+    """Whether an error of :meth:`Sqlite.run` is about values, and so comes again with them.
+
+    To be asked before whether the database is away.
+    """
+    if isinstance(error, ComposerError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, sqlite3.IntegrityError):
+        return error.sqlite_errorname not in _KEYS
+    # Of a value that cannot be bound, different releases of Python say it with either of the first two.
+    kinds = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+    others = (ValueError, TypeError, ArithmeticError, RecursionError)
+    return isinstance(error, (*kinds, *others))
 
 
 class Sqlite:
