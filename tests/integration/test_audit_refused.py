@@ -62,19 +62,20 @@ def noted(trail: Trail, numbers: range, bad: set[int]) -> None:
         trail.note(entry(number, details={"text": "poison" if number in bad else "harmless"}))
 
 
-@pytest.mark.parametrize("bad", [{0}, {99}, {137}, {3, 4, 98, 211}, set(range(40, 60))])
-async def test_all_others_are_written_in_their_order(stand: Stand, kind: str, bad: set[int]) -> None:
+async def test_all_others_are_written_in_their_order(stand: Stand, kind: str) -> None:
     await stand.intruder.do(RULES[kind].format("poison"))
-    async with stand.trail() as trail:
-        noted(trail, range(250), bad)
-        await trail.record(entry(250))
-    entries = await kept(stand)
-    assert [told["target"] for told in entries] == [f"composition-{number}" for number in range(251)]
-    assert reduced(entries) == [f"composition-{number}" for number in sorted(bad)]
-    for told in entries:
-        assert told["actor"] == "https://issuer.test maria" and told["action"] == "tool.get_composition"
+    bads = [{0}, {99}, {137}, {3, 4, 98, 211}, set(range(40, 60))]
+    for before, bad in enumerate(bads):
+        async with stand.trail() as trail:
+            noted(trail, range(250), bad)
+            await trail.record(entry(250))
+        entries = (await kept(stand))[before * 251 :]
+        assert [told["target"] for told in entries] == [f"composition-{number}" for number in range(251)]
+        assert reduced(entries) == [f"composition-{number}" for number in sorted(bad)]
+        for told in entries:
+            assert told["actor"] == "https://issuer.test maria" and told["action"] == "tool.get_composition"
     verdict = await stand.verify()
-    assert verdict.ok and verdict.entries == 251
+    assert verdict.ok and verdict.entries == len(bads) * 251
 
 
 async def test_whoever_waits_for_such_an_entry_is_told_that_it_is_recorded(

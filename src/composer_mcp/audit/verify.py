@@ -141,7 +141,9 @@ async def verify(
         if verdict.entries and (verdict.entries >= bounds.entries or time.monotonic() > until):
             verdict.done = False
             break
-        if row.number != begin.number or row.number == anchor.number:
+        if row.number == begin.number > anchor.number:
+            chain.hash = row.hash
+        else:
             chain.follow(row)
         _compare(wanted, row.number, row.hash, verdict)
         if on_progress is not None and verdict.entries % PAGE == 0:

@@ -23,6 +23,7 @@ PAGE_LIMIT = 500
 KEPT = timedelta(days=31)
 #: A token is good for a moment longer than it says, because clocks differ.
 MARGIN = timedelta(minutes=1)
+REACH = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
 #: Lengths are checked beside patterns: counted inside, each would cost 0.1 s at every start.
 NAME = r"^[\w.@:+-]+$"
 NAME_LENGTH = 100
@@ -38,6 +39,13 @@ def _known(roles: list[str]) -> list[str]:
     if unknown:
         raise ValueError(f"there is no role {', '.join(unknown)}; known: {', '.join(ROLES)}")
     return sorted(set(roles))
+
+
+def _in_reach(moment: datetime) -> datetime:
+    """Refuse a time with which nobody can calculate."""
+    if not REACH[0] < moment < REACH[1]:
+        raise ValueError("it must lie between the years 1970 and 9000")
+    return moment
 
 
 Name = Annotated[
@@ -108,7 +116,7 @@ class Revocation(BaseModel):
     token_id: str = Field(
         min_length=1, max_length=300, pattern=PRINTABLE, description="the token's own id (claim jti)"
     )
-    expires_at: AwareDatetime | None = Field(
+    expires_at: Annotated[AwareDatetime, AfterValidator(_in_reach)] | None = Field(
         None, description="when the token expires by itself; when left out, it is refused for 31 days"
     )
     note: Note = ""
