@@ -194,3 +194,38 @@ async def test_a_lost_answer_and_a_bad_entry_write_nothing_twice(stand: Stand, k
     assert [told["target"] for told in entries] == [f"composition-{number}" for number in range(121)]
     assert reduced(entries) == ["composition-5", "composition-64"]
     assert (await stand.verify(KEYS)).ok and len(done) > 2
+
+
+async def test_a_call_whose_arguments_are_refused_is_done_recorded_and_holds_nobody_up(
+    platform: Platform,
+) -> None:
+    """Through the front: a teacher's call, and those of others at the same time."""
+    web = await asyncio.to_thread(platform.start_web)
+    await asyncio.to_thread(platform.start_tame_worker)
+    await asyncio.to_thread(platform.sql, RULES["postgres"].format("poison"))
+
+    async def made(title: str) -> None:
+        lesson = {"title": title, "elements": [{"type": "text", "text": title}]}
+        call = {"lesson": lesson, "idempotency_key": f"key-of-{title}"}
+        async with platform.client() as client:
+            answer = await client.call_tool("create_composition", call)
+        assert not answer.is_error, answer
+
+    titles = [f"lesson-{number}" for number in range(5)]
+    await asyncio.gather(*map(made, [*titles[:2], "poison", *titles[2:]]))
+    await made("later")
+    query = "select line from audit where action = 'tool.create_composition' order by number"
+    entries = [json.loads(text) for text in (await asyncio.to_thread(platform.sql, query)).splitlines()]
+    begun = [told for told in entries if told["outcome"] == "begun"]
+    assert len(begun) == 7 and sum(told["outcome"] == "ok" for told in entries) == 7
+    whole = [
+        told["details"]["arguments"]["lesson"]["title"] for told in begun if "arguments" in told["details"]
+    ]
+    assert sorted(whole) == ["later", *titles]
+    (bad,) = [told for told in begun if "not_kept" in told["details"]]
+    assert bad["tenant"] == "school" and bad["actor"].startswith(platform.issuer.url), "who is told"
+    assert bad["source"] == "127.0.0.1" and len(bad["correlation_id"]) == 32
+    await asyncio.to_thread(web.wait_for, "audit.reduced")
+    assert "key-of-poison" in web.output, "and the log tells what"
+    verified = json.loads(await asyncio.to_thread(platform.run, "audit", "verify", "--json"))
+    assert verified["ok"], verified

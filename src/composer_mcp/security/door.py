@@ -6,6 +6,7 @@ the admin API.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,14 @@ class Door:
         return answer(error, {"WWW-Authenticate": f"Bearer {parameters}"})
 
 
+class _Answer(JSONResponse):
+    """An error whose sentence may repeat half a character, as a request in JSON can have one."""
+
+    def render(self, content: object) -> bytes:
+        """Return the content as JSON."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def answer(error: ComposerError, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
     """An error as a plain HTTP answer; the edge's own refusals have the same form. ``more`` is told too."""
     told = error.as_dict()
@@ -128,7 +137,7 @@ def answer(error: ComposerError, headers: dict[str, str] | None = None, **more: 
     seconds = error.details.get("retry_after")
     if error.code.status == 503 or seconds is not None:
         headers.setdefault("Retry-After", str(seconds or RETRY_AFTER_SECONDS))
-    return JSONResponse(told | more, error.code.status, headers=headers)
+    return _Answer(told | more, error.code.status, headers=headers)
 
 
 async def _read(receive: Receive, declared: bytes | None, limit: int) -> tuple[bytes, Receive]:
