@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 UNITS = ["prometheus-node-exporter"]
@@ -22,6 +23,33 @@ def test_an_observer_with_a_certificate_reads_the_metrics(host: Any, neighbour: 
         "node_timex_sync_status",
     ):
         assert f"\n{metric}" in answer.stdout
+
+
+def test_updates_that_wait_and_a_due_reboot_are_metrics(host: Any, neighbour: Any) -> None:
+    host.run("touch /run/reboot-required")
+    assert host.run("systemctl start prometheus-node-exporter-apt.service").succeeded
+    figures = scrape(host, neighbour, CERTIFICATE).stdout
+    # The newer collector writes no line for updates where none waits.
+    assert "\napt_autoremove_pending" in figures
+    assert re.search(r"^node_reboot_required 1(\.0)?$", figures, re.MULTILINE), figures
+    host.run("rm /run/reboot-required")
+    assert host.run("systemctl start prometheus-node-exporter-apt.service").succeeded
+    figures = scrape(host, neighbour, CERTIFICATE).stdout
+    assert re.search(r"^node_reboot_required 0(\.0)?$", figures, re.MULTILINE), figures
+
+
+def test_what_apparmor_denies_is_a_metric(host: Any, neighbour: Any) -> None:
+    """A container has no AppArmor of its own; the line is the kernel's as far as the journal can tell."""
+    assert host.run("systemctl start composer-apparmor-metrics.service").succeeded
+    assert "\ncomposer_apparmor_denials_total 0" in scrape(host, neighbour, CERTIFICATE).stdout
+    assert host.service("composer-apparmor-metrics.timer").is_running
+    assert "\nnode_textfile_scrape_error 0" in scrape(host, neighbour, CERTIFICATE).stdout
+
+
+def test_the_unit_may_do_little(host: Any) -> None:
+    said = host.run("systemd-analyze security --no-pager prometheus-node-exporter.service")
+    exposure = float(said.stdout.rpartition("service: ")[2].split()[0])
+    assert exposure <= 2.0, said.stdout
 
 
 def test_metrics_are_refused_without_a_client_certificate(host: Any, neighbour: Any) -> None:
