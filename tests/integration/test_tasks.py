@@ -301,10 +301,9 @@ async def test_draining_a_process_ends_its_streams_so_that_it_can_stop(platform:
         assert ended["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 1
         with pytest.raises(StopAsyncIteration):
             await next_of(messages)
-    started = time.monotonic()
     web.signal(signal.SIGTERM)
-    await anyio.to_thread.run_sync(web.wait)
-    assert time.monotonic() - started < 5
+    # Calls under way would be given a minute.
+    await anyio.to_thread.run_sync(web.wait, 30)
 
 
 def _dump(platform: Platform) -> str:
