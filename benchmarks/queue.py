@@ -45,6 +45,7 @@ HAND_OVER_LIMIT_MS = 15.0
 FLAT_LIMIT = 1.5
 BACKLOG, BACKLOG_MS = 1000, 250
 TAKE_OVER_LIMIT, TAKE_OVER_TRIES = 5.0, 3
+CANCEL_LIMIT, CANCEL_TRIES = 1.0, 5
 VICTIMS = {"a killed worker": signal.SIGKILL, "a host that went silent": signal.SIGSTOP}
 KIND = QueueEntrypoint("get_composition")
 UID = "bench-x-0000"
@@ -204,6 +205,17 @@ async def take_over(
         victim.kill()
 
 
+async def cancel(engine: PostgresJobEngine, starts: Starts, label: str) -> float:
+    """Cancel a job that a worker is at; seconds until its handler was stopped."""
+    submission = await engine.submit(
+        "a", uuid.uuid4().hex, GetComposition(uid=f"bench-{label}-20000"), "bench"
+    )
+    await starts.begun(label, 1, 20)
+    cancelled = time.monotonic()
+    await engine.cancel("a", submission.job_id)
+    return (await starts.begun(f"{label}.stopped", 1, 30))[0][1] - cancelled
+
+
 async def run() -> Report:
     """Measure all of it."""
     say = progress(NAME)
@@ -226,6 +238,11 @@ async def run() -> Report:
             )
             installation.platform.sql("delete from pgqueuer; delete from job where state = 'queued'")
             await asyncio.sleep(2 * BACKLOG_MS / 1000)
+            stops = [await cancel(engine, starts, f"cancel{turn}") for turn in range(CANCEL_TRIES)]
+            say(f"stopped after {', '.join(f'{one:.2f} s' for one in stops)}")
+            report.rows.append(Row("a job that is cancelled", OURS, {"seconds": statistics.median(stops)}))
+            text = f"seconds until the handler of a cancelled job is stopped, worst of {CANCEL_TRIES}"
+            report.promises.append(Promise(text, max(stops), CANCEL_LIMIT, "s"))
             for who, number in VICTIMS.items():
                 deaths = [
                     await take_over(installation, engine, starts, workers, f"{number.name}{turn}", number)

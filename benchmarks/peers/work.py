@@ -7,13 +7,22 @@ import os
 import time
 
 
-async def work(label: str, milliseconds: int) -> int:
-    """Do it; a label other than ``x`` is written to the file $STARTS, with process and time of the start."""
+def _note(label: str) -> None:
+    """Write a line to the file $STARTS, with process and moment; nothing for the label ``x``."""
     if label != "x":
         line = f"{label} {os.getpid()} {time.monotonic()}\n".encode()
         file = os.open(os.environ["STARTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(file, line)
         os.close(file)
+
+
+async def work(label: str, milliseconds: int) -> int:
+    """Do it, and note its start; and its end, as ``LABEL.stopped``, where it is cancelled."""
+    _note(label)
     if milliseconds:
-        await asyncio.sleep(milliseconds / 1000)
+        try:
+            await asyncio.sleep(milliseconds / 1000)
+        except asyncio.CancelledError:
+            _note(f"{label}.stopped")
+            raise
     return milliseconds
