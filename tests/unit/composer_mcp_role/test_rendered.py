@@ -82,6 +82,15 @@ def test_the_servers_reader_takes_what_the_role_writes(tmp_path: Path) -> None:
     assert read.browser.headless and str(read.browser.executable).endswith("headless-shell")
 
 
+def test_an_issuer_says_itself_what_it_signs_with_or_else_es256(tmp_path: Path) -> None:
+    plain = {"issuer": "https://one.test", "jwks_url": "https://one.test/keys"}
+    further = {"algorithms": ["RS256", "EdDSA"], "authority": "/etc/ssl/certs/ca-certificates.crt"}
+    read = load(tmp_path, composer_mcp_issuers=[plain, {**plain, "issuer": "https://two.test", **further}])
+    assert [issuer.algorithms for issuer in read.issuers] == [["ES256"], ["RS256", "EdDSA"]]
+    authorities = [str(issuer.authority) for issuer in read.issuers]
+    assert authorities == ["/etc/ssl/composer/authority.crt", "/etc/ssl/certs/ca-certificates.crt"]
+
+
 def test_one_variable_gives_the_browser_a_display(tmp_path: Path) -> None:
     read = load(tmp_path, chromium_display="xvfb")
     assert not read.browser.headless and str(read.browser.executable) == "/usr/bin/chromium"

@@ -16,6 +16,7 @@ SITE = {
     "openbao_issuer": "https://vault.example.org:8200",
     "haproxy_servers": {"app1": "192.0.2.11", "app2": "192.0.2.12:8102"},
     "ansible_managed": "managed",
+    "ansible_facts": {"distribution_major_version": "12"},
     # Lookup plugins are not loaded here.
     "_haproxy_sources": "the template's text",
 }

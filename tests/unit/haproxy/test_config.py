@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from typing import get_args
 
 import pytest
+import yaml
+
+from composer_mcp.settings.sections import ASYMMETRIC
 
 from .conftest import ROLE, Render
 
 CONFIG = "edge/etc/haproxy/haproxy.cfg.j2"
+KEYS = "keys/etc/composer-edge/keys.json.j2"
 
 
 def section(config: str, name: str) -> list[str]:
@@ -53,9 +58,116 @@ def test_streams_are_passed_on_unbuffered(config: str) -> None:
     assert "option http-no-delay" in section(config, "backend composer")
 
 
+def verified(config: str) -> set[str]:
+    """The algorithms with which the configuration verifies signatures."""
+    return set(re.findall(r"jwt_verify\(([^,)]+),", config))
+
+
+def treatments(config: str) -> dict[str, set[str]]:
+    """What becomes of a token, by what its issuer and algorithm must be."""
+    found = re.findall(
+        r"set-var\(txn\.treatment\) str\((\w+)\) if is_mcp \{ var\(txn\.declared\) -m str (.*) \}", config
+    )
+    return {treatment: set(re.findall(r"'([^']+)'", pairs)) for treatment, pairs in found}
+
+
 def test_the_algorithm_is_never_taken_from_the_token(config: str) -> None:
-    verifications = re.findall(r"jwt_verify\(([^,)]+),", config)
-    assert verifications and set(verifications) == {"ES256"}
+    assert verified(config) == {"ES256"}
+    assert treatments(config) == {"verify": {"https://vault.example.org:8200/v1/identity/oidc|ES256"}}
+
+
+def test_each_algorithm_is_bound_to_the_issuers_it_is_declared_for(render: Render) -> None:
+    issuers = [
+        {"issuer": "https://one.test", "jwks_url": "https://one.test/keys", "algorithms": ["RS256"]},
+        {"issuer": "https://two.test", "jwks_url": "https://two.test/keys", "algorithms": ["ES384"]},
+    ]
+    lines = render(CONFIG, haproxy_issuers=issuers).splitlines()
+    treated = [line.split("if is_mcp ")[1] for line in lines if "set-var(txn.treatment)" in line]
+    assert treated == [
+        "{ var(txn.declared) -m str 'https://one.test|RS256' }",
+        "{ var(txn.declared) -m str 'https://two.test|ES384' }",
+    ]
+    for line in lines:
+        if "jwt_verify(" in line:
+            name, slot = re.findall(r"jwt_verify\((\w+),\S+/(\d+)\.pem\)", line)[0]
+            assert f"{{ var(txn.algorithm) -m str {name} }} {{ var(txn.slot) -m str {slot} }}" in line
+            assert "{ var(txn.treatment) -m str verify }" in line
+
+
+EVERYTHING = ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "EdDSA"]
+
+
+@pytest.mark.parametrize(("debian", "others"), [("12", {"PS256", "EdDSA"}), ("13", {"EdDSA"})])
+@pytest.mark.parametrize("treatment", ["refuse", "pass"])
+def test_what_this_haproxy_cannot_verify_is_treated_as_the_operator_says(
+    render: Render, debian: str, others: set[str], treatment: str
+) -> None:
+    config = render(
+        CONFIG,
+        ansible_facts={"distribution_major_version": debian},
+        haproxy_issuers=[
+            {"issuer": "https://x.test", "jwks_url": "https://x.test/k", "algorithms": EVERYTHING}
+        ],
+        haproxy_unverifiable_tokens=treatment,
+    )
+    assert verified(config) == set(EVERYTHING) - others
+    assert treatments(config) == {
+        "verify": {f"https://x.test|{name}" for name in set(EVERYTHING) - others},
+        treatment: {f"https://x.test|{name}" for name in others},
+    }
+
+
+def test_every_algorithm_that_may_be_declared_is_known_to_the_server() -> None:
+    known = set(get_args(ASYMMETRIC))
+    for role in ("haproxy", "composer_mcp"):
+        specs = yaml.safe_load((ROLE.parent / role / "meta/argument_specs.yml").read_text())
+        issuers = specs["argument_specs"]["main"]["options"][f"{role}_issuers"]["options"]
+        assert set(issuers["algorithms"]["choices"]) == known
+
+
+def test_the_order_in_which_algorithms_are_declared_changes_nothing(render: Render) -> None:
+    def rendered(algorithms: list[str]) -> str:
+        issuer = {"issuer": "https://x.test", "jwks_url": "https://x.test/k", "algorithms": algorithms}
+        return render(CONFIG, haproxy_issuers=[issuer]) + render(KEYS, haproxy_issuers=[issuer])
+
+    assert rendered(EVERYTHING) == rendered(EVERYTHING[::-1])
+
+
+def test_whoever_passes_unverified_is_neither_named_in_the_log_nor_counted_by_name(render: Render) -> None:
+    issuer = {"issuer": "https://x.test", "jwks_url": "https://x.test/k", "algorithms": ["EdDSA"]}
+    config = render(CONFIG, haproxy_issuers=[issuer], haproxy_unverifiable_tokens="pass")
+    lines = section(config, "frontend front_door")
+    assert "acl identified var(txn.verified) -m int 1" in lines
+    for variable in ("txn.subject_json", "txn.identity"):
+        uses = [line for line in lines if f"set-var({variable}) var(" in line]
+        assert uses and all(line.endswith(" identified") for line in uses)
+    assert "http-request set-var(txn.identity) src if is_mcp !identified" in lines
+    # The log knows callers by this variable only.
+    form = next(line for line in lines if line.startswith("log-format"))
+    assert re.findall(r"var\(txn\.(\w+)\)", form) == ["subject_json", "path", "refusal"]
+
+
+def test_a_gateway_that_verifies_nothing_itself_is_ready_without_keys(render: Render, config: str) -> None:
+    issuer = {"issuer": "https://x.test", "jwks_url": "https://x.test/k", "algorithms": ["EdDSA"]}
+    alone = render(CONFIG, haproxy_issuers=[issuer], haproxy_unverifiable_tokens="pass")
+
+    def condition(text: str) -> str:
+        return next(line for line in section(text, "frontend operations") if "txn.ready) bool" in line)
+
+    assert "keys.map" in condition(config) and "keys.map" not in condition(alone)
+    assert not verified(alone)
+    assert json.loads(render(KEYS, haproxy_issuers=[issuer]))["issuers"][0]["algorithms"] == []
+
+
+def test_passing_instead_of_refusing_changes_nothing_else(render: Render) -> None:
+    issuer = {"issuer": "https://x.test", "jwks_url": "https://x.test/k", "algorithms": EVERYTHING}
+
+    def rendered(treatment: str) -> str:
+        text = render(CONFIG, haproxy_issuers=[issuer], haproxy_unverifiable_tokens=treatment)
+        return re.sub(r'"revision":"\w+"', '"revision":""', text)
+
+    # molecule/haproxy relies on it: there one configuration is turned into the other.
+    assert rendered("refuse").replace("str(refuse)", "str(pass)") == rendered("pass") != rendered("refuse")
 
 
 def test_no_rule_lets_a_call_pass_before_all_demands_are_checked(config: str) -> None:
@@ -127,6 +239,11 @@ def test_the_running_gateway_tells_which_configuration_it_has(render: Render) ->
     assert revisions() == revisions()
     assert revisions() != revisions(haproxy_calls_per_minute=7)
     assert revisions() != revisions(haproxy_servers={"app1": "192.0.2.99"})
+    assert revisions() != revisions(haproxy_unverifiable_tokens="pass")
+    issuer = {"issuer": "https://x.test", "jwks_url": "https://x.test/k"}
+    assert revisions(haproxy_issuers=[issuer]) != revisions(
+        haproxy_issuers=[{**issuer, "algorithms": ["RS256"]}]
+    )
 
 
 def test_every_variable_of_the_configuration_changes_its_revision() -> None:
