@@ -80,7 +80,14 @@ def main(hostname):
     }.items():
         key = ec.generate_private_key(ec.SECP256R1())
         save(name, key, certificate(key, name, "test authority", root, names))
-    subprocess.run([sys.executable, str(AROUND / "make_token.py"), "new-key", "k1"], check=True)
+    realm = ["rsa:RS256", "p384:ES384", "ed:EdDSA"]
+    # The last are nobody's: an attacker's own.
+    for name, keys in {
+        "keys": ["k1:ES256"],
+        "realm": realm,
+        "forged": ["forged:RS256", "forged-ed:EdDSA"],
+    }.items():
+        subprocess.run([sys.executable, str(AROUND / "make_token.py"), "publish", name, *keys], check=True)
     units = pathlib.Path("/etc/systemd/system")
     # A stopping host says so first and goes on answering for a while, as the real one does.
     drain = "ExecStop=/bin/sh -c 'touch /run/%i-draining; sleep 3'\nExecStopPost=/bin/rm -f /run/%i-draining"

@@ -1,4 +1,4 @@
-"""Publishes the issuer's keys over TLS, as OpenBao does."""
+"""Publishes the keys of issuers over TLS, as OpenBao does: /NAME is what was published as NAME."""
 
 import http.server
 import pathlib
@@ -7,7 +7,7 @@ import ssl
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = pathlib.Path("/opt/around/issuer/keys.json").read_bytes()
+        body = (pathlib.Path("/opt/around/issuer") / (pathlib.Path(self.path).name + ".json")).read_bytes()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

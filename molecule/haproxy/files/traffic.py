@@ -22,7 +22,7 @@ def caller(number):
     words = [
         sys.executable,
         "/opt/around/make_token.py",
-        json.dumps({"claims": {"sub": f"{sys.argv[1]}-{number}"}}),
+        json.dumps([{"claims": {"sub": f"{sys.argv[1]}-{number}"}}]),
     ]
     token = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     headers = {"Host": "composer.lab.test", "Authorization": "Bearer " + token}

@@ -3,52 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from door import CLIENT, DOOR, TLS, call, get, log_entry, token
 
 UNITS = ["haproxy", "composer-edge-keys", "small-host@first", "small-host@second"]
-TLS = "--cacert /etc/ssl/composer/authority.crt"
-CLIENT = f"{TLS} --cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
-DOOR = "https://composer.lab.test"
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return dict(json.loads(self.body))
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(part[6:]) for part in self.body.strip().split("\n\n")]
-
-
-def token(host: Any, **wanted: Any) -> str:
-    command = f"/usr/bin/python3 /opt/around/make_token.py {shlex.quote(json.dumps(wanted))}"
-    return str(host.check_output(command))
-
-
-def get(host: Any, path: str, options: str = "") -> Answer:
-    resolve = "--resolve composer.lab.test:443:127.0.0.1"
-    result = host.run(f"curl -sSi --http1.1 --max-time 20 {TLS} {resolve} {options} '{DOOR}{path}' || exit 1")
-    assert result.rc == 0, result.stderr
-    head, _, body = result.stdout.replace("\r\n", "\n").partition("\n\n")
-    lines = head.split("\n")
-    pairs = (line.split(": ", 1) for line in lines[1:])
-    return Answer(int(lines[0].split()[1]), {name.lower(): value for name, value in pairs}, body)
-
-
-def call(host: Any, bearer: str | None, options: str = "", path: str = "/mcp") -> Answer:
-    authorization = f"-H 'Authorization: Bearer {bearer}'" if bearer is not None else ""
-    return get(host, path, f"{authorization} --data '{{}}' {options}")
 
 
 @pytest.fixture
@@ -131,11 +92,7 @@ def test_every_answer_has_its_own_correlation_id_which_the_application_also_has(
 def test_the_log_knows_the_call_but_neither_query_nor_token(host: Any) -> None:
     bearer = token(host)
     answer = call(host, bearer, path="/mcp?secret=canary-in-query")
-    log = host.check_output(
-        "timeout 10 bash -c 'until journalctl -u haproxy -o cat | grep "
-        f"{answer.headers['x-correlation-id']}; do :; done'"
-    )
-    entry = json.loads(log.splitlines()[0])
+    entry = log_entry(host, answer)
     assert (entry["status"], entry["path"], entry["subject"]) == (200, "/mcp", "teacher")
     journal = host.check_output("journalctl -u haproxy -o cat")
     assert "canary" not in journal and bearer.split(".")[2] not in journal
@@ -245,7 +202,9 @@ def issuer_key_changes(host: Any) -> Iterator[None]:
     """The issuer publishes another key instead of its first, and the first again at the end."""
     keys = "/opt/around/issuer/keys.json"
     fetch = "systemctl start composer-edge-keys"
-    host.check_output(f"cp {keys} {keys}.first && /usr/bin/python3 /opt/around/make_token.py new-key k2")
+    host.check_output(
+        f"cp {keys} {keys}.first && /usr/bin/python3 /opt/around/make_token.py publish keys k2:ES256"
+    )
     host.check_output(fetch)
     yield
     host.check_output(f"mv {keys}.first {keys} && {fetch}")

@@ -125,12 +125,13 @@ def test_every_algorithm_that_may_be_declared_is_known_to_the_server() -> None:
         assert set(issuers["algorithms"]["choices"]) == known
 
 
-def test_the_order_in_which_algorithms_are_declared_changes_nothing(render: Render) -> None:
-    def rendered(algorithms: list[str]) -> str:
-        issuer = {"issuer": "https://x.test", "jwks_url": "https://x.test/k", "algorithms": algorithms}
-        return render(CONFIG, haproxy_issuers=[issuer]) + render(KEYS, haproxy_issuers=[issuer])
-
-    assert rendered(EVERYTHING) == rendered(EVERYTHING[::-1])
+def test_algorithms_stand_in_the_same_order_in_every_run(render: Render) -> None:
+    issuer = {"issuer": "https://x.test", "jwks_url": "https://x.test/k", "algorithms": EVERYTHING[::-1]}
+    for line in render(CONFIG, haproxy_issuers=[issuer]).splitlines():
+        pairs = re.findall(r"'(https://x.test\|\w+)'", line)
+        assert pairs == sorted(pairs)
+    shown = json.loads(render(KEYS, haproxy_issuers=[issuer]))["issuers"][0]
+    assert shown["algorithms"] == sorted(shown["algorithms"])
 
 
 def test_whoever_passes_unverified_is_neither_named_in_the_log_nor_counted_by_name(render: Render) -> None:
