@@ -266,7 +266,6 @@ class Trail:
         """
         if self._store.trouble(error) is not Trouble.REFUSED:
             return False
-        self._doubtful.clear()
         if self._size == 1 and not self._reduce(0, error):
             return False
         self._most = max(1, self._size // 2)
