@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-UNITS = ["composer-certificate.path", "composer-certificate.service"]
+UNITS = ["composer-certificate.path", "composer-certificate.service", "composer-certificate-metrics.service"]
 SERVER = (
     "openssl s_server -quiet -accept 9443 -cert /etc/ssl/composer/host.crt -key /etc/ssl/composer/host.key"
     " -CAfile /etc/ssl/composer/authority.crt -Verify 1 -verify_return_error -www"
@@ -66,18 +66,3 @@ def test_only_root_and_the_group_of_key_readers_can_read_the_key(host: Any) -> N
 
 def test_the_authoritys_key_is_on_no_host(host: Any) -> None:
     assert host.run("find / -xdev -name authority.key").stdout == ""
-
-
-def test_a_service_that_uses_the_certificate_is_told_when_it_changes(host: Any) -> None:
-    unit = "[Service]\nExecStart=/usr/bin/sleep infinity\n"
-    host.run(f"printf '{unit}' > /run/systemd/system/certificate-user.service && systemctl daemon-reload")
-    assert host.run("systemctl start certificate-user.service").succeeded
-    process = host.run("systemctl show -P MainPID certificate-user.service").stdout.strip()
-    # As the role replaces it: a new file under the old name.
-    host.run("cd /etc/ssl/composer && cp -p host.key new && mv new host.key")
-    changed = (
-        f"until systemctl show -P MainPID certificate-user | grep -qvx -e {process} -e 0; do sleep 0.1; done"
-    )
-    assert host.run(f"timeout 15 sh -c '{changed}'").succeeded
-    assert host.run("systemctl is-failed composer-certificate.service").failed
-    host.run("systemctl stop certificate-user.service; rm /run/systemd/system/certificate-user.service")
