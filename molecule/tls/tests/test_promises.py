@@ -10,8 +10,11 @@ import pytest
 UNITS = ["composer-certificate.path", "composer-certificate.service", "composer-certificate-metrics.service"]
 SERVER = (
     "openssl s_server -quiet -accept 9443 -cert /etc/ssl/composer/host.crt -key /etc/ssl/composer/host.key"
-    " -CAfile /etc/ssl/composer/authority.crt -Verify 1 -verify_return_error -www"
+    " -cert_chain /etc/ssl/composer/host.crt -CAfile /etc/ssl/composer/authority.crt"
+    " -Verify 1 -verify_return_error -www"
 )
+# The certificate, with the issuers that follow it in its file.
+CHAIN = "-untrusted /etc/ssl/composer/host.crt /etc/ssl/composer/host.crt"
 CERTIFICATE = "--cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
 
 
@@ -51,17 +54,31 @@ def test_a_caller_without_a_certificate_is_refused(host: Any, neighbour: Any) ->
 
 
 def test_programs_trust_the_authority_without_being_told(host: Any) -> None:
-    assert host.run("openssl verify -purpose sslserver /etc/ssl/composer/host.crt").succeeded
+    assert host.run(f"openssl verify -purpose sslserver {CHAIN}").succeeded
 
 
 def test_the_certificate_serves_as_a_clients_too(host: Any) -> None:
-    assert host.run("openssl verify -purpose sslclient /etc/ssl/composer/host.crt").succeeded
+    assert host.run(f"openssl verify -purpose sslclient {CHAIN}").succeeded
 
 
 def test_only_root_and_the_group_of_key_readers_can_read_the_key(host: Any) -> None:
     assert host.run("runuser -u nobody -- cat /etc/ssl/composer/host.key").failed
     assert host.run("runuser -u nobody -g ssl-cert -- cat /etc/ssl/composer/host.key").succeeded
     assert host.run("runuser -u nobody -g ssl-cert -- sh -c 'echo >> /etc/ssl/composer/host.key'").failed
+
+
+def test_the_front_doors_key_is_roots_alone(host: Any) -> None:
+    assert host.run("runuser -u nobody -g ssl-cert -- cat /etc/ssl/composer/front.key").failed
+    assert host.run("test -s /etc/ssl/composer/front.key").succeeded
+
+
+def test_a_public_certificate_does_not_let_anybody_in(host: Any) -> None:
+    """The front door's authority is no authority of the inside, whoever else it certifies."""
+    verify = (
+        "openssl verify -purpose sslclient -no-CApath -no-CAstore -CAfile /etc/ssl/composer/authority.crt"
+    )
+    assert host.run(f"{verify} {CHAIN}").succeeded
+    assert host.run(f"{verify} {CHAIN.replace('host.crt', 'front.crt')}").failed
 
 
 def test_the_authoritys_key_is_on_no_host(host: Any) -> None:

@@ -44,7 +44,8 @@ def replace(host: Any, name: str) -> None:
 
 @pytest.fixture(autouse=True)
 def services(host: Any) -> Iterator[None]:
-    units = {"certificate-user": RUNS, "certificate-refuser": REFUSES, "last-one": RUNS, "bystander": RUNS}
+    runs = ["certificate-user", "last-one", "front-user", "bystander"]
+    units = {**dict.fromkeys(runs, RUNS), "certificate-refuser": REFUSES}
     host.run(f"cp -a {FOLDER} /root/certificates; touch /run/certificate-accepted")
     for name, unit in units.items():
         host.run(f"printf '{unit}' > /run/systemd/system/{name}.service")
@@ -62,13 +63,23 @@ def services(host: Any) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["host.crt", "host.key", "authority.crt"])
 def test_a_service_is_told_when_any_of_the_files_changes(host: Any, name: str) -> None:
-    before = {unit: process(host, unit) for unit in ("certificate-user", "last-one", "bystander")}
+    before = {
+        unit: process(host, unit) for unit in ("certificate-user", "last-one", "front-user", "bystander")
+    }
     replace(host, name)
     assert restarted(host, "certificate-user", before["certificate-user"])
     assert restarted(host, "last-one", before["last-one"])
     rest(host)
-    assert process(host, "bystander") == before["bystander"]
+    assert all(process(host, unit) == before[unit] for unit in ("front-user", "bystander"))
     assert host.run("systemctl is-failed composer-certificate.service").failed
+
+
+def test_the_front_doors_certificate_concerns_the_front_door_alone(host: Any) -> None:
+    before = {unit: process(host, unit) for unit in ("front-user", "certificate-user")}
+    replace(host, "front.crt")
+    assert restarted(host, "front-user", before["front-user"])
+    rest(host)
+    assert process(host, "certificate-user") == before["certificate-user"]
 
 
 def test_a_service_is_not_told_again_of_what_it_knows(host: Any) -> None:

@@ -253,3 +253,17 @@ def test_every_variable_of_the_configuration_changes_its_revision() -> None:
     listed = (ROLE / "vars/main.yml").read_text()
     listed = listed[listed.index("_haproxy_inputs:") : listed.index("_haproxy_origin:")]
     assert used <= set(re.findall(r"\bhaproxy_\w+", listed))
+
+
+def test_callers_see_the_front_doors_certificate_and_nobody_else_does(render: Render) -> None:
+    config = render(CONFIG, tls_front_source="files")
+    shown = dict(re.findall(r"^    bind (\S+) ssl crt (\S+)", config, re.MULTILINE))
+    assert shown == {":443": "/etc/ssl/composer/front.crt", ":8404": "/etc/ssl/composer/host.crt"}
+    # Application hosts let in who shows a certificate of the inside.
+    default = next(line for line in section(config, "backend composer") if line.startswith("default-server"))
+    assert " crt /etc/ssl/composer/host.crt " in default
+
+
+def test_without_a_certificate_of_its_own_the_front_door_shows_its_hosts(config: str) -> None:
+    shown = dict(re.findall(r"^    bind (\S+) ssl crt (\S+)", config, re.MULTILINE))
+    assert shown == dict.fromkeys([":443", ":8404"], "/etc/ssl/composer/host.crt")

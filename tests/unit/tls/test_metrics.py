@@ -78,7 +78,7 @@ def test_a_hostile_subject_stays_a_label(program: ModuleType, tmp_path: Path, na
 
 def test_two_of_one_subject_are_told_by_the_sooner_end(program: ModuleType, tmp_path: Path) -> None:
     sooner = ENDS - datetime.timedelta(days=2)
-    (tmp_path / "two.crt").write_text(certificate("authority") + certificate("authority", sooner))
+    (tmp_path / "two.crt").write_text(certificate("authority", sooner) + certificate("authority"))
     assert program.main(str(tmp_path / "c.prom"), str(tmp_path / "two.crt")) == 0
     assert samples(tmp_path / "c.prom")[EXPIRY, "two.crt", "CN=authority"] == sooner.timestamp()
 
