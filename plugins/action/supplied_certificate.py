@@ -8,6 +8,7 @@ Documentation: `plugins/modules/supplied_certificate.py`. The judgement: `plugin
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -78,6 +79,11 @@ class ActionModule(ActionBase):
         return result
 
     def _read(self, path: str) -> bytes:
+        if not Path(path).is_file():
+            raise AnsibleActionFail(
+                f"{path} is not there. Certificate, key and authority are supplied on the controller. "
+                "Nothing was changed: the host keeps the certificate that it has."
+            )
         # The loader decrypts what ansible-vault has encrypted.
         try:
             return self._loader.get_text_file_contents(path).encode()

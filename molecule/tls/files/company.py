@@ -64,7 +64,9 @@ def alternative(name: str) -> x509.GeneralName:
 
 
 def main(folder: Path, host: str, names: tuple[str, ...]) -> None:
-    if (folder / f"{host}.crt").exists():
+    # An address is another one when the hosts are made anew.
+    made_for = folder / "made-for"
+    if made_for.exists() and made_for.read_text() == " ".join(names):
         return
     folder.mkdir(parents=True, exist_ok=True)
     root, public = make("Company root"), make("Public root")
@@ -83,6 +85,7 @@ def main(folder: Path, host: str, names: tuple[str, ...]) -> None:
         (folder / f"{name}.crt").write_bytes(party.pem + issuer.pem)
     (folder / "root.crt").write_bytes(root.pem)
     (folder / "public.crt").write_bytes(public.pem)
+    made_for.write_text(" ".join(names))
     print("changed")
 
 
