@@ -30,7 +30,10 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(
-        ("templates", "files", "content", "links", "absent", "paths", "secret", "owner", "group", "mode")
+        (
+            *("templates", "files", "content", "links", "absent", "paths", "secret", "only"),
+            *("owner", "group", "mode"),
+        )
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -45,6 +48,7 @@ class ActionModule(ActionBase):
                 "absent": {"type": "list", "elements": "str", "default": []},
                 "paths": {"type": "dict", "default": {}},
                 "secret": {"type": "list", "elements": "str", "default": []},
+                "only": {"type": "list", "elements": "str"},
                 "owner": {"type": "str", "default": "root"},
                 "group": {"type": "str", "default": "root"},
                 "mode": {"type": "str", "default": "0644"},
@@ -71,7 +75,7 @@ class ActionModule(ActionBase):
         entries = []
         render = None
         for path, source in sources.items():
-            if path in arguments["content"]:
+            if path in arguments["content"] or not wanted(path, arguments["only"]):
                 continue
             if rules.is_absent(path):
                 absent.add(path)
@@ -94,7 +98,7 @@ class ActionModule(ActionBase):
             entries.append({"path": absolute(path), "kind": "link", "target": str(target)})
         entries += rules.directories()
         entries += [{"path": absolute(path), "kind": "absent"} for path in sorted(absent)]
-        return entries
+        return [entry for entry in entries if wanted(entry["path"], arguments["only"])]
 
     def _base(self) -> Path:
         role = self._task._role
@@ -200,6 +204,11 @@ class Rules:
 def matches(path: str, pattern: str) -> bool:
     """Whether a path is meant by a pattern; a directory's own entry means no file."""
     return not pattern.endswith("/") and fnmatch.fnmatchcase(path, pattern)
+
+
+def wanted(path: str, only: list[str] | None) -> bool:
+    """Whether this call is about a path: without a selection it is about all of them."""
+    return only is None or any(fnmatch.fnmatchcase(path, pattern.rstrip("/")) for pattern in only)
 
 
 def absolute(path: str) -> str:

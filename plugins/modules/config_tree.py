@@ -66,6 +66,13 @@ options:
     type: list
     elements: str
     default: []
+  only:
+    description:
+      - Paths or patterns. Everything else, also of the options above, is left alone and not even rendered.
+      - For a run that is about a part of a role, such as C(--tags) of one of its topics. An empty list means nothing;
+        without the option everything is meant.
+    type: list
+    elements: str
   owner:
     description: Owner of all files and links without one of their own in O(paths).
     type: str

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.euconquisto.composer.plugins.action.config_tree import Rules, walk
+from ansible_collections.euconquisto.composer.plugins.action.config_tree import Rules, walk, wanted
 
 
 def rules(**arguments: Any) -> Rules:
@@ -70,3 +70,9 @@ def test_absence_can_be_said_of_files_and_directories() -> None:
 def test_settings_that_cannot_be_meant_are_refused(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         rules(**arguments)
+
+
+def test_a_run_about_a_part_of_the_tree_leaves_the_rest_alone() -> None:
+    assert wanted("/etc/a", None)
+    assert wanted("/etc/a", ["/etc/a"]) and wanted("/etc/d", ["/etc/d/"]) and wanted("/etc/x/a", ["/etc/x/*"])
+    assert not wanted("/etc/b", ["/etc/a"]) and not wanted("/etc/a", [])
