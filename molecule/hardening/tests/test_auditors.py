@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCENARIO = Path(__file__).resolve().parents[1]
 LOWEST_INDEX = 88
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends"
@@ -18,6 +20,7 @@ def install(host: Any, package: str) -> None:
     assert done.succeeded, done.stderr
 
 
+@pytest.mark.timeout(480)
 def test_lynis_finds_a_hardened_host(host: Any, record_property: Any) -> None:
     install(host, "lynis")
     profile = "\n".join((SCENARIO / name).read_text() for name in ("lynis.prf", "container.prf"))
@@ -31,6 +34,7 @@ def test_lynis_finds_a_hardened_host(host: Any, record_property: Any) -> None:
     assert index >= LOWEST_INDEX, "\n".join(findings)
 
 
+@pytest.mark.timeout(240)
 def test_ssh_audit_neither_fails_nor_warns(host: Any, neighbour: Any) -> None:
     # The newer release knows more: Debian 13's judges both.
     release = neighbour.run(". /etc/os-release; echo $VERSION_ID").stdout.strip()
