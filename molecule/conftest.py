@@ -50,6 +50,19 @@ def neighbour(host: testinfra.host.Host, request: pytest.FixtureRequest) -> Neig
     return Neighbour(others[0])
 
 
+@pytest.fixture
+def hosts(request: pytest.FixtureRequest) -> list[testinfra.host.Host]:
+    """Every host to which the role is applied, for a test of what is done to all of them at once."""
+    onlookers = {_name(host) for host in _hosts(request.config, "neighbours")}
+    return [host for host in _hosts(request.config, "all") if _name(host) not in onlookers]
+
+
+@pytest.fixture
+def onlooker(request: pytest.FixtureRequest) -> Neighbour:
+    """The host of the group `neighbours`, for such tests."""
+    return Neighbour(_hosts(request.config, "neighbours")[0])
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Do not test the neighbours: the role is not applied to them."""
     onlookers = {_name(host) for host in _hosts(config, "neighbours")}

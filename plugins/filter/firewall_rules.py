@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the EuConquisto Composer platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Turn declared firewall rules (who may reach which port, and why) into addresses."""
+"""Turn declared firewall rules (who may reach which port, why, and who asked for it) into addresses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ author:
   - The EuConquisto Composer platform contributors (@euconquisto)
 description:
   - Replaces the groups that a rule names by the addresses of their hosts, separated by IP version.
-  - A rule whose groups have no hosts lets nobody in and is left out.
+  - A rule whose groups have no hosts is for nobody and is left out.
+  - Rules that contradict each other are refused, and those for the ssh port, which is for operators alone.
 options:
   _input:
     description:
-      - Rules with C(port), C(from), C(reason) and optionally C(proto) (V(tcp) or V(udp)). C(from) is an
-        inventory group, V(any), V(operators), an address or network, or a list of these.
+      - Rules with C(port), C(from), C(reason) and optionally C(proto) (V(tcp) or V(udp)) and C(asked_by),
+        which names who declared the rule. C(from) is V(any), a set such as V(operators), an inventory group,
+        an address or network, or a list of these.
     type: list
     elements: dict
     required: true
@@ -30,123 +32,120 @@ options:
     description: The variable C(hostvars); each host's C(host_address) and C(host_extra_addresses) are read.
     type: dict
     required: true
-  operators:
-    description: Networks that V(operators) means.
+  sets:
+    description: Names of the sets that rules may name.
     type: list
     elements: str
     required: true
+  peer:
+    description: V(from) for rules about who comes in, V(to) for rules about where this host may go.
+    type: str
+    default: from
+    choices: [from, to]
+  ssh_port:
+    description: The port that no rule may be about; V(0) when there is none.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
 - name: Show who may reach what
   ansible.builtin.debug:
-    msg: "{{ firewall_rules | euconquisto.composer.firewall_rules(groups, hostvars, firewall_operators) }}"
+    msg: "{{ firewall_rules | euconquisto.composer.firewall_rules(groups, hostvars, ['operators']) }}"
 """
 
 RETURN = r"""
 _value:
   description: >-
-    Rules with C(proto), C(port), C(any), C(ipv4), C(ipv6) and C(reason), ordered by protocol and port.
+    Rules with C(proto), C(port), C(any), C(sets), C(ipv4), C(ipv6) and C(comment), which says who asked
+    and why; ordered by protocol, port and reason.
   type: list
   elements: dict
 """
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+
+from ansible_collections.euconquisto.composer.plugins.plugin_utils.addresses import by_version, networks_of
+
+# What nft accepts of a comment: NFTNL_UDATA_COMMENT_MAXLEN less its final zero.
+COMMENT_BYTES = 127
 
 
 def firewall_rules(
     rules: Iterable[Mapping[str, Any]],
     groups: Mapping[str, list[str]],
     hostvars: Mapping[str, Mapping[str, Any]],
-    operators: Iterable[str],
+    sets: Iterable[str],
+    peer: str = "from",
+    ssh_port: int = 0,
 ) -> list[dict[str, Any]]:
     """Resolve every rule; raise AnsibleFilterError for one that cannot be meant."""
-    resolved: dict[tuple[str, int, str], dict[str, Any]] = {}
+    known_sets = set(sets)
+    peers: dict[tuple[str, int, str], set[str]] = {}
+    askers: dict[tuple[str, int, str], set[str]] = {}
     for rule in rules:
-        proto, port, reason = _what(rule)
-        sources = [rule["from"]] if isinstance(rule["from"], str) else list(rule["from"])
-        networks: list[str] = []
-        for source in sources:
-            networks += _networks(source, rule, groups, hostvars, operators)
-        if not networks and "any" not in sources:
-            continue
-        known = resolved.setdefault(
-            (proto, port, reason),
-            {"proto": proto, "port": port, "any": False, "ipv4": [], "ipv6": [], "reason": reason},
-        )
-        known["any"] = known["any"] or "any" in sources
-        for network in networks:
-            version = ipaddress.ip_network(network).version
-            known[f"ipv{version}"] = _collapsed([*known[f"ipv{version}"], network])
-    return [resolved[key] for key in sorted(resolved)]
+        proto, port, reason = what = _what(rule, peer)
+        if (proto, port) == ("tcp", ssh_port):
+            raise AnsibleFilterError(
+                f"{_named(rule)} is about the ssh port, which is for firewall_operators alone."
+            )
+        peers.setdefault(what, set()).update([rule[peer]] if isinstance(rule[peer], str) else rule[peer])
+        askers.setdefault(what, set()).add(str(rule.get("asked_by") or "inventory"))
+    resolved = []
+    for what in sorted(peers):
+        proto, port, reason = what
+        comment = f"{', '.join(sorted(askers[what]))}: {reason}"
+        others = sorted(peers[what] - known_sets - {"any"})
+        where = f"The firewall rule for {proto} port {port} ({comment})"
+        made = {
+            "proto": proto,
+            "port": port,
+            "any": "any" in peers[what],
+            "sets": sorted(peers[what] & known_sets),
+            **by_version(n for other in others for n in networks_of(other, groups, hostvars, where)),
+            "comment": comment.encode()[:COMMENT_BYTES].decode(errors="ignore"),
+        }
+        if made["any"] or made["sets"] or made["ipv4"] or made["ipv6"]:
+            resolved.append(made)
+    if peer == "from":
+        _refuse_contradictions(resolved)
+    return resolved
 
 
-def _what(rule: Mapping[str, Any]) -> tuple[str, int, str]:
-    missing = [key for key in ("port", "from", "reason") if not rule.get(key)]
+def _refuse_contradictions(rules: Iterable[Mapping[str, Any]]) -> None:
+    """One door cannot be open to everybody and to some only: who asked for the latter relies on it."""
+    doors: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for rule in rules:
+        other = doors.setdefault((rule["proto"], rule["port"]), rule)
+        if other["any"] != rule["any"]:
+            wide, narrow = (rule, other) if rule["any"] else (other, rule)
+            raise AnsibleFilterError(
+                f"Firewall rules contradict each other: {rule['proto']} port {rule['port']} is open "
+                f"to some only ({narrow['comment']}) and to everybody ({wide['comment']})."
+            )
+
+
+def _what(rule: Mapping[str, Any], peer: str) -> tuple[str, int, str]:
+    missing = [key for key in ("port", peer, "reason") if not rule.get(key)]
     if missing:
-        raise AnsibleFilterError(f"The firewall rule {dict(rule)} lacks {', '.join(missing)}.")
-    proto, port, reason = rule.get("proto") or "tcp", int(rule["port"]), str(rule["reason"])
+        raise AnsibleFilterError(f"{_named(rule)} lacks {', '.join(missing)}.")
+    proto, reason = rule.get("proto") or "tcp", str(rule["reason"])
+    try:
+        port = int(rule["port"])
+    except ValueError:
+        port = 0
     if proto not in ("tcp", "udp") or not 0 < port < 65536:
-        raise AnsibleFilterError(
-            f"The firewall rule {dict(rule)} needs a proto of tcp or udp and a port up to 65535."
-        )
-    if '"' in reason or "\n" in reason or len(reason.encode()) > 120:
-        raise AnsibleFilterError(
-            f"The reason of the firewall rule {dict(rule)} must be one short line without quotes."
-        )
+        raise AnsibleFilterError(f"{_named(rule)} needs proto tcp or udp and a port from 1 to 65535.")
+    if any(mark in reason for mark in '"\\\n'):
+        raise AnsibleFilterError(f"{_named(rule)}: write the reason in one line and without quotes.")
     return proto, port, reason
 
 
-def _networks(
-    source: str,
-    rule: Mapping[str, Any],
-    groups: Mapping[str, list[str]],
-    hostvars: Mapping[str, Mapping[str, Any]],
-    operators: Iterable[str],
-) -> list[str]:
-    if source == "any":
-        return []
-    if source == "operators":
-        return [_network(network, "firewall_operators") for network in operators]
-    if source in groups:
-        return [
-            _network(address, f"host_address of {host}")
-            for host in groups[source]
-            for address in _addresses(host, hostvars[host])
-        ]
-    try:
-        return [str(ipaddress.ip_network(source, strict=False))]
-    except ValueError:
-        raise AnsibleFilterError(
-            f"The firewall rule for port {rule['port']} ({rule['reason']}) is from {source!r}, which is no "
-            f"group of this inventory and no network. Groups: {', '.join(sorted(groups))}; or any, operators."
-        ) from None
-
-
-def _addresses(host: str, variables: Mapping[str, Any]) -> list[str]:
-    if not variables.get("host_address"):
-        raise AnsibleFilterError(
-            f"{host} has no host_address; the firewall of other hosts needs it to let {host} in."
-        )
-    return [variables["host_address"], *variables.get("host_extra_addresses", [])]
-
-
-def _network(text: str, where: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError as error:
-        raise AnsibleFilterError(
-            f"{where} is {text!r}, which is no address and no network: {error}"
-        ) from error
-
-
-def _collapsed(networks: Iterable[str]) -> list[str]:
-    """Without duplicates and parts of each other, in order: nft refuses overlapping elements."""
-    return [str(network) for network in ipaddress.collapse_addresses(map(ipaddress.ip_network, networks))]
+def _named(rule: Mapping[str, Any]) -> str:
+    return f"The firewall rule {dict(rule)}"
 
 
 class FilterModule:

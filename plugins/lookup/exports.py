@@ -22,6 +22,10 @@ options:
     type: list
     elements: str
     required: true
+  asked_by:
+    description: Whether each export, a dictionary, says in C(asked_by) which role it is from.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -30,7 +34,7 @@ EXAMPLES = r"""
   roles:
     - role: euconquisto.composer.firewall
       vars:
-        firewall_rules: "{{ lookup('euconquisto.composer.exports', 'firewall_rules') }}"
+        firewall_rules: "{{ lookup('euconquisto.composer.exports', 'firewall_rules', asked_by=true) }}"
 """
 
 RETURN = r"""
@@ -56,7 +60,11 @@ class LookupModule(LookupBase):
         composition = Composition(self._read)
         roles = composition.roles_of(variables["group_names"])
         return [
-            [export for role in roles for export in self._exports(composition, role, term, variables)]
+            [
+                {**export, "asked_by": role} if kwargs.get("asked_by") else export
+                for role in roles
+                for export in self._exports(composition, role, term, variables)
+            ]
             for term in terms
         ]
 

@@ -13,6 +13,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 EXPORTS = {
     "firewall_rules": {"port", "from", "reason"},
+    "firewall_outgoing": {"port", "to", "reason"},
     "scrape_targets": {"job", "port", "scheme", "path"},
     "certificate_units": {"unit"},
     "secrets_files": {"name", "path", "field"},

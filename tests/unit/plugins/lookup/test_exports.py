@@ -32,10 +32,10 @@ def collect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (tmp_path / name).write_text(yaml.safe_dump(content))
     monkeypatch.setattr(exports, "Composition", lambda load: Composition(load, root=tmp_path))
 
-    def run(term: str, **variables: Any) -> list[Any]:
+    def run(term: str, asked_by: bool = False, **variables: Any) -> list[Any]:
         loader = DataLoader()
         lookup = exports.LookupModule(loader=loader, templar=Templar(loader=loader, variables=variables))
-        (found,) = lookup.run([term], variables=variables)
+        (found,) = lookup.run([term], variables=variables, asked_by=asked_by)
         return found
 
     return run
@@ -52,3 +52,9 @@ def test_an_export_follows_the_roles_default_and_the_inventory(collect: Any) -> 
 
 def test_what_nobody_exports_is_an_empty_list(collect: Any) -> None:
     assert collect("scrape_targets", group_names=["app"]) == []
+
+
+def test_an_export_can_say_which_role_asked(collect: Any) -> None:
+    asked = collect("firewall_rules", asked_by=True, group_names=["app"])
+    assert [rule["asked_by"] for rule in asked] == ["node", "web"]
+    assert "asked_by" not in collect("firewall_rules", group_names=["app"])[0]
