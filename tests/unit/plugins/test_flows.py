@@ -16,7 +16,8 @@ from ansible.vars.manager import VariableManager
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 HOSTS = ["edge1", "app1", "app2", "core1"]
-HANDED_OVER = """{{ lookup('euconquisto.composer.exports', '%(export)s', asked_by=true)
+HANDED_OVER = """{{ (lookup('euconquisto.composer.exports', 'firewall_%(export)s', asked_by=true)
+  + firewall_extra_%(export)s | default([]))
   | euconquisto.composer.firewall_rules(groups, hostvars, ['operators'], peer='%(peer)s') }}"""
 # What the platform does, whoever declares it: from, to, port.
 NEEDED = [
@@ -27,7 +28,10 @@ NEEDED = [
     ("app1", "core1", 8200),
     ("app1", "core1", 8333),
     ("app2", "core1", 5432),
+    ("core1", "app1", 8101),
+    ("core1", "app2", 9100),
     ("core1", "core1", 8200),
+    ("core1", "edge1", 8404),
     ("core1", "core1", 8201),
 ]
 FORBIDDEN = [
@@ -41,7 +45,7 @@ FORBIDDEN = [
 
 @cache
 def rules() -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Both lists of every host of the lab, as the layer playbooks hand them over."""
+    """Both lists of every host of the lab: what its roles export, and what the inventory adds."""
     loader = DataLoader()
     inventory = InventoryManager(loader, sources=[str(CHECKOUT / "inventories/lab")])
     manager = VariableManager(loader, inventory)
@@ -52,7 +56,7 @@ def rules() -> dict[str, dict[str, list[dict[str, Any]]]]:
         templar = Templar(loader, variables)
         found[host] = {
             peer: templar.template(trust_as_template(HANDED_OVER % {"export": export, "peer": peer}))
-            for peer, export in [("from", "firewall_rules"), ("to", "firewall_outgoing")]
+            for peer, export in [("from", "rules"), ("to", "outgoing")]
         }
         found[host]["address"] = templar.template(variables["host_address"])
     return found
