@@ -17,7 +17,7 @@ create role composer_owner login password 'canary-owner';
 create role composer login password 'canary-database';
 create database composer owner composer_owner;
 END
-/usr/bin/python3 /opt/around/make_token.py new-key k1
+/usr/bin/python3 /opt/around/make_token.py publish keys k1:ES256
 # The shared issuer listens for its own machine only.
 sed -i 's/"127.0.0.1", 8200/"0.0.0.0", 8200/' /opt/around/small_issuer.py
 cat > /etc/systemd/system/small-issuer.service <<'END'

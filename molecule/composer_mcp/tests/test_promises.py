@@ -28,8 +28,8 @@ def call(
     host: Any, neighbour: Any, method: str, scopes: str = "compositions:read", **parameters: Any
 ) -> dict[str, Any]:
     """One MCP request with a good token; the JSON-RPC answer."""
-    claims = {"claims": {"scope": scopes, "tenant": "school"}}
-    made = neighbour.run(f"/usr/bin/python3 /opt/around/make_token.py {shlex.quote(json.dumps(claims))}")
+    wanted = [{"claims": {"scope": scopes, "tenant": "school"}}]
+    made = neighbour.run(f"/usr/bin/python3 /opt/around/make_token.py {shlex.quote(json.dumps(wanted))}")
     token = made.stdout.strip()
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters})
     shown = host.check_output(
