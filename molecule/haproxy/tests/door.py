@@ -52,6 +52,11 @@ def call(host: Any, bearer: str | None, options: str = "", path: str = "/mcp") -
     return get(host, path, f"{authorization} --data '{{}}' {options}")
 
 
+def restart(host: Any) -> None:
+    """Start the gateway anew; systemd does not count how often the tests do so."""
+    host.check_output("systemctl reset-failed haproxy && systemctl restart haproxy")
+
+
 def log_entry(host: Any, answer: Answer) -> dict[str, Any]:
     """What the gateway's log says of a call."""
     log = host.check_output(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from door import TLS, call, log_entry, token, tokens
+from door import TLS, call, log_entry, restart, token, tokens
 
 UNITS = ["haproxy", "composer-edge-keys"]
 CONFIG = "/etc/haproxy/haproxy.cfg"
@@ -111,9 +111,10 @@ def passing(host: Any) -> Iterator[None]:
     That there is no other difference is seen to in tests/unit/haproxy.
     """
     host.check_output(f"cp {CONFIG} {CONFIG}.refusing && sed -i 's/str(refuse)/str(pass)/' {CONFIG}")
-    host.check_output("systemctl restart haproxy")
+    restart(host)
     yield
-    host.check_output(f"mv {CONFIG}.refusing {CONFIG} && systemctl restart haproxy")
+    host.check_output(f"mv {CONFIG}.refusing {CONFIG}")
+    restart(host)
 
 
 @pytest.mark.usefixtures("passing")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from door import CLIENT, DOOR, TLS, call, get, log_entry, token
+from door import CLIENT, DOOR, TLS, call, get, log_entry, restart, token
 
 UNITS = ["haproxy", "composer-edge-keys", "small-host@first", "small-host@second"]
 
@@ -192,7 +192,7 @@ def test_without_any_host_the_caller_is_told_to_try_again(host: Any) -> None:
 def test_the_gateway_starts_while_the_issuer_is_down(host: Any) -> None:
     host.check_output("systemctl stop small-issuer@all")
     host.check_output("systemctl start composer-edge-keys")
-    host.check_output("systemctl restart haproxy")
+    restart(host)
     assert call(host, token(host)).status == 200
     assert "last keys stay in use" in host.check_output("journalctl -u composer-edge-keys -o cat")
 
