@@ -268,9 +268,6 @@ class Editor:
         """Whether the editor's working copy becomes the composition."""
         wanted = [facts.WORKING_COPY_KEY, document.widget_ids]
         limit = self._settings.working_copy_seconds * 1000
-        # Mostly it is there by now, and a question costs less than a wait.
-        if await self._page.evaluate(facts.WORKING_COPY_IS, wanted):
-            return True
         try:
             await self._page.wait_for_function(facts.WORKING_COPY_IS, arg=wanted, timeout=limit)
         except PlaywrightTimeout:
