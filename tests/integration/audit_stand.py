@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
+import pytest
 
 from composer_mcp.audit.chain import Keys
 from composer_mcp.audit.entry import Entry, now
@@ -118,6 +119,13 @@ async def sqlite_stand(folder: Path) -> AsyncIterator[Stand]:
     async with Sqlite.open(path) as file:
         store = SqliteAudit(file)
         yield Stand(store, store, SqliteIntruder(path))
+
+
+def stand_on(kind: str, request: pytest.FixtureRequest) -> contextlib.AbstractAsyncContextManager[Stand]:
+    """Open a stand on ``postgres`` or ``sqlite``; what it needs is only then set up."""
+    if kind == "postgres":
+        return postgres_stand(request.getfixturevalue("platform"))
+    return sqlite_stand(request.getfixturevalue("tmp_path"))
 
 
 class Standing:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from composer_mcp.errors import STORE_UNAVAILABLE, ComposerError
 from composer_mcp.observability import logs
 from composer_mcp.settings import LogSettings
 
-from .audit_stand import KEYS, Stand, entry, postgres_stand, sqlite_stand
+from .audit_stand import KEYS, Stand, entry, postgres_stand, stand_on
 from .support.installation import Platform
 
 pytestmark = pytest.mark.anyio
@@ -34,13 +33,8 @@ AWAY_WITH_IT = {"postgres": "alter table audit drop constraint no_{0}", "sqlite"
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
-async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
-    opened = (
-        postgres_stand(request.getfixturevalue("platform"))
-        if request.param == "postgres"
-        else sqlite_stand(tmp_path)
-    )
-    async with opened as stand:
+async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
+    async with stand_on(request.param, request) as stand:
         yield stand
 
 

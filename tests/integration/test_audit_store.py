@@ -19,7 +19,7 @@ from composer_mcp.audit.store import Filter
 from composer_mcp.errors import ComposerError
 from composer_mcp.settings import ConfigurationError
 
-from .audit_stand import KEY, KEYS, Stand, entry, postgres_stand, sqlite_stand
+from .audit_stand import KEY, KEYS, Stand, entry, postgres_stand, stand_on
 from .support.installation import Platform
 
 pytestmark = pytest.mark.anyio
@@ -28,13 +28,8 @@ OTHER = Keys(["another-key-which-nobody-here-has-ever-used"])
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
-async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
-    opened = (
-        postgres_stand(request.getfixturevalue("platform"))
-        if request.param == "postgres"
-        else sqlite_stand(tmp_path)
-    )
-    async with opened as stand:
+async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
+    async with stand_on(request.param, request) as stand:
         yield stand
 
 

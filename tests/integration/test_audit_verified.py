@@ -23,7 +23,7 @@ from composer_mcp.errors import ComposerError
 from composer_mcp.security.accounts import NewAccount
 from composer_mcp.store.postgres_accounts import Bell, PostgresAccounts
 
-from .audit_stand import KEYS, Stand, entry, postgres_stand, sqlite_stand
+from .audit_stand import KEYS, Stand, entry, postgres_stand, stand_on
 from .conftest import new_platform
 from .support.authority import Authority
 from .support.installation import Platform
@@ -64,13 +64,8 @@ TAMPERED = {
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
-async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
-    opened = (
-        postgres_stand(request.getfixturevalue("platform"))
-        if request.param == "postgres"
-        else sqlite_stand(tmp_path)
-    )
-    async with opened as stand:
+async def stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
+    async with stand_on(request.param, request) as stand:
         yield stand
 
 
