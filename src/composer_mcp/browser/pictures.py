@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page
 
 from composer_mcp.browser.lease import Lease
 
@@ -26,6 +25,8 @@ SETTLED = """async milliseconds => {
     const pictures = [...document.images].filter(i => !i.complete)
         .map(i => new Promise(done => { i.onload = i.onerror = done; }));
     const limit = new Promise(done => setTimeout(done, milliseconds));
+    const animations = document.getAnimations();
+    const changed = pictures.length + animations.length > 0 || document.fonts.status !== "loaded";
     await Promise.race([Promise.all([document.fonts.ready, ...pictures]), limit]);
     document.documentElement.style.caretColor = "transparent";
     for (const animation of document.getAnimations()) {
@@ -35,19 +36,15 @@ SETTLED = """async milliseconds => {
         .filter(e => e.scrollHeight > e.clientHeight + 1
             && ["auto", "scroll"].includes(getComputedStyle(e).overflowY))
         .map(e => e.getBoundingClientRect().top + e.scrollHeight);
-    return {title: document.title, height: Math.max(document.documentElement.scrollHeight, ...scrolling)};
+    const height = Math.max(document.documentElement.scrollHeight, ...scrolling);
+    return {title: document.title, height, changed};
 }"""
-# What the page does about its new height, it does in its next frame; what that asks for comes after it.
+# What the page does about its new height, it does in its next frame; what that asked for is drawn in another.
 FRAME = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
-DRAWN = f"async milliseconds => {{ await {FRAME}; await ({SETTLED})(milliseconds); await {FRAME}; }}"
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A page that is complete as far as it will be: its title, and how tall it is."""
-
-    title: str
-    height: int
+DRAWN = f"""async milliseconds => {{
+    await {FRAME};
+    if ((await ({SETTLED})(milliseconds)).changed) await {FRAME};
+}}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +55,6 @@ class Picture:
     width: int
     height: int
     page_height: int
-
-
-async def settle(page: Page, seconds: float) -> Settled:
-    """Wait until fonts and pictures are there, at most so long.
-
-    Raises:
-        PlaywrightError: the page or its browser is gone.
-    """
-    found = await page.evaluate(SETTLED, seconds * 1000)
-    return Settled(str(found["title"]), int(found["height"]))
 
 
 async def take(lease: Lease, page_height: int, settle_seconds: float) -> Picture:

@@ -24,7 +24,7 @@ from composer_mcp.composer import facts
 from composer_mcp.composer.breaker import Resting
 from composer_mcp.composer.evidence import Evidence, Findings
 from composer_mcp.composer.logins import Login, Logins
-from composer_mcp.composer.looks import READABLE, Look, go_on, readable_texts
+from composer_mcp.composer.looks import READABLE, Look, arrived, go_on, readable_texts
 from composer_mcp.composer.meaning import NOTHING_CHANGED, left_alone
 from composer_mcp.composer.settings import ComposerSettings
 from composer_mcp.composition.document import Document
@@ -232,20 +232,19 @@ class Editor:
                 await go_on(page, address, readable_texts(document), restored, self._settings)
             # A page that hangs answers no question, and questions have no limit of their own.
             async with asyncio.timeout(self._limit / 1000 + self._settings.working_copy_seconds):
-                loaded = await self._has_loaded(document)
-                settled = await pictures.settle(page, self._settings.pictures_seconds)
+                shown = await arrived(page, document, self._settings)
                 seconds = time.monotonic() - started
-                taken = await pictures.take(self._lease, settled.height, self._settings.pictures_seconds)
+                taken = await pictures.take(self._lease, shown.height, self._settings.pictures_seconds)
         except (PlaywrightTimeout, TimeoutError):
             raise await self._not_ready() from None
         except PlaywrightError as error:
             raise await self._broken(error) from None
         return Look(
             final_url=_address_without_token(page.url)[:MAX_ADDRESS],
-            page_title=redact(settled.title[:MAX_SHOWN])[:MAX_TITLE],
+            page_title=redact(shown.title[:MAX_SHOWN])[:MAX_TITLE],
             load_seconds=round(seconds, 3),
             editor_ready=True,
-            composition_loaded=loaded,
+            composition_loaded=shown.loaded,
             console_errors=list(self._lease.console_errors),
             network_errors=list(self._lease.network_errors),
             picture=taken.data,
@@ -263,16 +262,6 @@ class Editor:
             trouble=self._lease.trouble,
             picture=await pictures.glimpse(self._lease) if picture and not self._lease.trouble else None,
         )
-
-    async def _has_loaded(self, document: Document) -> bool:
-        """Whether the editor's working copy becomes the composition."""
-        wanted = [facts.WORKING_COPY_KEY, document.widget_ids]
-        limit = self._settings.working_copy_seconds * 1000
-        try:
-            await self._page.wait_for_function(facts.WORKING_COPY_IS, arg=wanted, timeout=limit)
-        except PlaywrightTimeout:
-            return False
-        return True
 
     async def _is_blank(self) -> bool:
         try:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Response
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
+from composer_mcp.browser import pictures
 from composer_mcp.composer import facts
 from composer_mcp.composer.logins import Logins
 from composer_mcp.composer.settings import ComposerSettings
@@ -19,12 +23,41 @@ READABLE = """texts => {
     const shown = document.body.innerText.replace(/\\s+/g, " ").toLowerCase();
     return texts.some(text => shown.includes(text));
 }"""
-# A page that stands there changes its route; nothing is loaded.
-GO = "address => { location.href = address; }"
+# A page that stands there changes its route; nothing is loaded. Waiting inside the page costs one question,
+# where the library's own waiting costs several.
+GO = f"""async ([address, texts, milliseconds]) => {{
+    const end = performance.now() + milliseconds;
+    location.href = address;
+    while (!({READABLE})(texts)) {{
+        if (performance.now() > end) return false;
+        await new Promise(requestAnimationFrame);
+    }}
+    return true;
+}}"""
+# Whether the editor's working copy becomes the composition; then the page as it is when it has settled.
+ARRIVED = f"""async ([wanted, milliseconds, settling]) => {{
+    const end = performance.now() + milliseconds;
+    let loaded;
+    while (!(loaded = ({facts.WORKING_COPY_IS})(wanted)) && performance.now() < end)
+        await new Promise(requestAnimationFrame);
+    return {{loaded, ...await ({pictures.SETTLED})(settling)}};
+}}"""
+
+#: How much longer than it may wait a page may need to say so; one that hangs never does.
+HANGS_SECONDS = 2.0
 
 
 class NotAccepted(Exception):
     """Composer did not go on with a restored login."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A page on which the composition can be read: is it whole, what is it called, how tall is it."""
+
+    loaded: bool
+    title: str
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +111,14 @@ async def go_on(
     try:
         for reload in (True,) if logins.needs_reload else (False, True):
             refused.clear()
+            seconds = min(facts.RESTORED_SECONDS if reload else facts.AT_ONCE_SECONDS, limit)
             if reload:
                 await page.goto(address, timeout=limit * 1000, wait_until="domcontentloaded")
                 await page.reload(timeout=limit * 1000, wait_until="domcontentloaded")
+                readable = _loaded_readable(page, texts, seconds)
             else:
-                async with asyncio.timeout(limit):
-                    await page.evaluate(GO, address)
-            seconds = facts.RESTORED_SECONDS if reload else facts.AT_ONCE_SECONDS
-            if await _becomes_readable(page, texts, refused, min(seconds, limit)):
+                readable = _routed_readable(page, address, texts, seconds)
+            if await _unless(refused, readable):
                 logins.needs_reload = reload
                 return
     finally:
@@ -93,16 +126,46 @@ async def go_on(
     raise NotAccepted
 
 
-async def _becomes_readable(page: Page, texts: list[str], refused: asyncio.Event, seconds: float) -> bool:
-    waiting = asyncio.create_task(page.wait_for_function(READABLE, arg=texts, timeout=seconds * 1000))
+async def arrived(page: Page, document: Document, settings: ComposerSettings) -> Arrived:
+    """Wait for a composition that can be read to be whole, and for its fonts and pictures.
+
+    Raises:
+        PlaywrightError: the page or its browser is gone.
+    """
+    wanted = [facts.WORKING_COPY_KEY, document.widget_ids]
+    limits = [settings.working_copy_seconds * 1000, settings.pictures_seconds * 1000]
+    found = await page.evaluate(ARRIVED, [wanted, *limits])
+    return Arrived(bool(found["loaded"]), str(found["title"]), int(found["height"]))
+
+
+async def _routed_readable(page: Page, address: str, texts: list[str], seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds + HANGS_SECONDS):
+            return bool(await page.evaluate(GO, [address, texts, seconds * 1000]))
+    except TimeoutError:
+        return False
+    except PlaywrightError as error:
+        # A page that loads itself again forgets the question.
+        if "navigat" in error.message:
+            return False
+        raise
+
+
+async def _loaded_readable(page: Page, texts: list[str], seconds: float) -> bool:
+    try:
+        await page.wait_for_function(READABLE, arg=texts, timeout=seconds * 1000)
+    except PlaywrightTimeout:
+        return False
+    return True
+
+
+async def _unless(refused: asyncio.Event, readable: Coroutine[Any, Any, bool]) -> bool:
+    """Whether a page becomes readable, before Composer refuses what it asks for."""
+    waiting = asyncio.create_task(readable)
     refusal = asyncio.create_task(refused.wait())
     try:
         await asyncio.wait({waiting, refusal}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            waiting.result()
-        return waiting.done()
-    except PlaywrightTimeout:
-        return False
+        return waiting.done() and waiting.result()
     finally:
         waiting.cancel()
         refusal.cancel()
