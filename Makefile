@@ -8,7 +8,7 @@ READY := .venv/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help chaos demo lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
-        bench bundle build artifacts docs lock clean
+        bench bench-hosts bundle build artifacts docs lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ test-integration: setup ## the package against real PostgreSQL, OpenBao, object 
 	@$(PYTHON) -m tools.testrun integration
 test-conformance: setup ## the protocol's own test suites and clients, and hostile input, against the server
 	@$(PYTHON) -m tools.testrun conformance
-test-lint: setup ## ruff, mypy, ansible-lint, yamllint, ansible-test sanity, documentation
+test-lint: setup ## ruff, mypy, ansible-lint, yamllint, ansible-test with three cores, documentation
 	@$(PYTHON) -m tools.testrun lint
 test-molecule: setup ## Molecule scenarios: all, or one with ROLE=firewall
 	@$(PYTHON) -m tools.testrun molecule $(ROLE)
@@ -52,6 +52,8 @@ chaos: artifacts ## every fault under load, 15 minutes: nothing lost, nothing do
 	@$(PYTHON) -m tests.chaos $(ONLY)
 bench: setup ## measure against peers, written to benchmarks/results/: all, or make bench ONLY=protocol
 	@$(PYTHON) -m benchmarks $(ONLY)
+bench-hosts: setup ## hardening against dev-sec's roles, and growth: make bench-hosts PEER=path of its checkout
+	@PEER="$(PEER)" $(PYTHON) -m benchmarks hosts
 bundle: setup ## the server as one offline artifact in dist/
 	@$(PYTHON) -m tools.bundle
 artifacts: setup ## fetch the pinned OpenBao and SeaweedFS binaries once, to .cache/artifacts

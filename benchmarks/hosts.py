@@ -1,57 +1,118 @@
-"""Figures that other runs have left behind: the lab's phases and memory, the seconds of every test."""
+"""How long hosts take: hardened against dev-sec's roles, the whole platform unchanged, from 2 to 200 hosts.
+
+`make bench-hosts PEER=path` takes a checkout of the peer, https://github.com/dev-sec/ansible-collection-hardening.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
-from pathlib import Path
+import asyncio
+from collections.abc import Callable, Mapping
 
-from benchmarks.measure import Report, Row
+from benchmarks import results
+from benchmarks.hosts_stand import Played, machines, ours, peer, peer_version, play, play_with
+from benchmarks.measure import Promise, Report, Row, progress
+from benchmarks.peers_at_hand import PeerMissing
+from lab import config
+from lab.machine import PROJECT
+from lab.site import connections
 
-ROOT = Path(__file__).resolve().parent.parent
-# From the recap of a play: what each host ran; `skipped` tasks cost next to nothing.
-RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s.*?skipped=(\d+)", re.MULTILINE)
-
-
-def lab_runs() -> Iterator[Row]:
-    """Seconds of each phase, memory and changes of the labs' last runs."""
-    for figures in sorted(ROOT.glob(".lab*/out/timings.json")):
-        lab = figures.parent.parent.name.lstrip(".")
-        found = json.loads(figures.read_text(encoding="utf-8"))
-        for phase, seconds in found["seconds"].items():
-            yield Row(lab, f"phase {phase}", {"seconds": float(seconds)})
-        yield Row(lab, "all phases", {"seconds": float(sum(found["seconds"].values()))})
-        yield Row(lab, "memory of all hosts", {"MiB": sum(found["memory_bytes"].values()) / 2**20})
-        log = figures.with_name("site.log")
-        if log.exists():
-            text = log.read_text(encoding="utf-8", errors="replace")
-            for host, ok, changed, skipped in RECAP.findall(text):
-                counts = {"tasks run": float(ok), "changed": float(changed), "skipped": float(skipped)}
-                yield Row(lab, host, counts)
-
-
-def test_runs() -> Iterator[Row]:
-    """Seconds of each layer and each scenario of their last runs."""
-    for path in sorted((ROOT / ".cache/test").glob("*.json")):
-        for layer, found in json.loads(path.read_text(encoding="utf-8")).items():
-            counts = {"seconds": float(found["seconds"]), "items": float(len(found["items"]))}
-            yield Row("tests", f"layer {layer}", counts)
-            if layer in ("molecule", "lint"):
-                for item in sorted(found["items"], key=lambda one: -float(one["seconds"])):
-                    yield Row("tests", f"{layer} {item['name']}", {"seconds": float(item["seconds"])})
+ABOUT = (
+    "The same container image, Ansible core and connection settings for both. A fresh host has every "
+    "package of our roles, so nobody waits for a mirror. The peer's roles run with the settings of its own "
+    "container tests."
+)
+OURS, PEER = "composer-mcp", "devsec.hardening"
+FRESH, AGAIN = "hardening, fresh host", "hardening, nothing to change"
+SITE = "site.yml on the lab, nothing to change"
+#: Seconds, and the part of the peer's time.
+LIMITS = {FRESH: (60.0, 1 / 5), AGAIN: (15.0, 1 / 20)}
+SITE_SECONDS = 60.0
+#: Many names for the same few machines: what grows with their number is the controller's work.
+SIZES = (2, 10, 50, 200)
+MACHINES = 2
+GROWTH_TAGS = "hardening_time,hardening_banner"
+FORKS = 20
+#: The time of a host among 200 against that of one among 10; with two, starting Ansible is most of it.
+FLAT_LIMIT = 1.25
 
 
 async def run() -> Report:
-    """Collect what there is."""
-    report = Report(
-        "hosts", "Lab and tests", "Left behind by the last `make lab` and `make test` on this machine."
-    )
-    report.rows += [*lab_runs(), *test_runs()]
-    for command, found in (
-        ("make lab", any(ROOT.glob(".lab*/out/timings.json"))),
-        ("make test", any((ROOT / ".cache/test").glob("*.json"))),
-    ):
-        if not found:
-            report.remarks.append(f"Not shown, because it has not run here: `{command}`.")
+    """Harden fresh machines in both ways, then look at what grows, and at the lab if one is up."""
+    report = Report("hosts", "Hosts", ABOUT)
+    await asyncio.to_thread(_measure, report, progress("hosts"))
     return report
+
+
+def _measure(report: Report, say: Callable[[str], None]) -> None:
+    seconds: dict[tuple[str, str], float] = {}
+    ways = [ours()]
+    try:
+        ways.append(peer(say))
+        report.versions[PEER] = peer_version()
+    except PeerMissing as missing:
+        report.remarks.append(str(missing))
+        report.rows += (earlier := results.recorded("hosts", PEER))
+        seconds |= {(row.what, PEER): row.figures["seconds"] for row in earlier}
+    with machines(max(len(ways), MACHINES), say) as found:
+        names = list(found)
+        for way, name in zip(ways, names, strict=False):
+            for what in (FRESH, AGAIN):
+                say(f"{way.name}: {what}")
+                played = play(way, {name: found[name]})
+                seconds[what, way.name] = played.seconds
+                report.rows.append(_row(what, way.name, played))
+        _promise(report, seconds)
+        # The second machine may have been hardened by the peer: from here on both are ours.
+        play(ours(), found)
+        _grow(report, found, say)
+    _site(report, say)
+
+
+def _row(what: str, who: str, played: Played) -> Row:
+    hosts = max(1, len(played.ran))
+    figures = {
+        "seconds": played.seconds,
+        "tasks a host": sum(played.ran.values()) / hosts,
+        "changed": float(sum(played.changed.values())),
+    }
+    return Row(what, who, figures)
+
+
+def _promise(report: Report, seconds: Mapping[tuple[str, str], float]) -> None:
+    for what, (limit, share) in LIMITS.items():
+        mine = seconds[what, OURS]
+        report.promises.append(Promise(what, mine, limit, "s"))
+        if (what, PEER) in seconds:
+            report.promises.append(
+                Promise(f"{what}, part of the peer's time", mine / seconds[what, PEER], share)
+            )
+
+
+def _grow(report: Report, found: Mapping[str, str], say: Callable[[str], None]) -> None:
+    addresses = list(found.values())[:MACHINES]
+    each: dict[int, float] = {}
+    for size in SIZES:
+        say(f"{size} hosts, nothing to change")
+        many = {f"host{number:03d}": addresses[number % MACHINES] for number in range(size)}
+        played = play(ours(), many, forks=FORKS, tags=GROWTH_TAGS)
+        each[size] = played.seconds / size
+        figures = {"seconds in all": played.seconds, "seconds a host": each[size]}
+        report.rows.append(Row(f"growth: {size} hosts, {FORKS} forks", OURS, figures))
+    text = f"time of a host among {SIZES[-1]} against one among {SIZES[1]}"
+    report.promises.append(Promise(text, each[SIZES[-1]] / each[SIZES[1]], FLAT_LIMIT, "x"))
+
+
+def _site(report: Report, say: Callable[[str], None]) -> None:
+    lab = config.from_environment()
+    if not (lab.out / "timings.json").exists():
+        report.remarks.append("site.yml was not measured: no lab is up (`make lab`, then again).")
+        return
+    environment = {**lab.environment(), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(connections(lab))}
+    program = str(PROJECT / ".venv/bin/ansible-playbook")
+    say(SITE)
+    played = play_with([program, "site.yml", "-i", "inventories/lab"], environment)
+    figures = {"seconds": played.seconds, "changed": float(sum(played.changed.values()))}
+    report.rows.append(Row(SITE, OURS, figures))
+    for host, tasks in sorted(played.ran.items()):
+        report.rows.append(Row("tasks that ran in site.yml", host, {"tasks": float(tasks)}))
+    report.promises.append(Promise(SITE, played.seconds, SITE_SECONDS, "s"))

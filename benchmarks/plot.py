@@ -32,6 +32,10 @@ CHARTS: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ),
         ("round trips", "round trips (less is better)", r"lesson"),
     ),
+    "hosts": (
+        ("seconds", "seconds (less is better)", r"hardening"),
+        ("seconds a host", "seconds a host, nothing to change (less is better)", r"growth"),
+    ),
 }
 OURS = "composer-mcp"
 #: Ours first, then the peers.

@@ -13,7 +13,7 @@ from benchmarks.measure import Report, Row
 
 FOLDER = Path(__file__).with_name("results")
 PAGE = FOLDER / "README.md"
-ORDER = ("protocol", "overhead", "tasks", "queue", "tokens", "browser", "hosts")
+ORDER = ("protocol", "overhead", "tasks", "queue", "tokens", "browser", "hosts", "runs")
 
 
 def earlier(name: str) -> dict[str, Any] | None:

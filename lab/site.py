@@ -63,7 +63,7 @@ def converge(lab: config.Lab, say: Callable[[str], None], waiting: Callable[[str
         **lab.environment(),
         "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(_connections(lab)),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(connections(lab)),
     }
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "site.yml", "-i", "inventories/lab"]
     with log_path.open("w", encoding="utf-8") as log:
@@ -103,7 +103,7 @@ def _guard(process: subprocess.Popen[str]) -> threading.Timer:
     return guard
 
 
-def _connections(lab: config.Lab) -> Path:
+def connections(lab: config.Lab) -> Path:
     """Where ssh keeps its connections: in another folder after hosts were made anew.
 
     A kept connection to the host that had this address before would make the new one seem unreachable.

@@ -61,6 +61,7 @@ GENERATED = (
     "LICENSE",
     "changelogs/",
     "benchmarks/results/",
+    "benchmarks/peers/devsec.txt",
     "benchmarks/peers/fastmcp.txt",
 )
 

@@ -1,4 +1,4 @@
-"""The lint layer: one item per checker, two at a time; the slow ansible-test run comes last, alone."""
+"""The lint layer: one item per checker, two at a time; the slow runs of ansible-test come last, alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import corescheck
 from tools.testrun.context import Context
 from tools.testrun.report import LayerReport
 from tools.tracked import ROOT, tracked
@@ -66,7 +67,10 @@ def _antsibull_docs() -> list[str]:
 async def run(context: Context, arguments: Sequence[str]) -> LayerReport:
     """Run the checkers named, or all."""
     report = LayerReport(LAYER, context.logs / f"{LAYER}.log")
-    sanity = Checker("ansible-test sanity", context.python("tools.sanitycheck"), 900)
+    cores = [
+        Checker(f"ansible-test {core}", context.python("tools.corescheck", core), 1200)
+        for core in corescheck.CORES
+    ]
     chosen = [one for one in checkers(context) if not arguments or one.name in arguments]
     places = asyncio.Semaphore(WORKERS)
 
@@ -84,6 +88,7 @@ async def run(context: Context, arguments: Sequence[str]) -> LayerReport:
     async with asyncio.TaskGroup() as group:
         for checker in chosen:
             group.create_task(check(checker))
-    if not arguments or sanity.name in arguments:
-        await check(sanity)
+    for checker in cores:
+        if not arguments or checker.name in arguments:
+            await check(checker)
     return report

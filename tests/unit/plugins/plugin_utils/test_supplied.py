@@ -224,7 +224,9 @@ def test_an_authority_for_hosts_only_cannot_make_authorities() -> None:
 
 
 @pytest.mark.parametrize("what", ["chain", "key", "authorities"])
-@pytest.mark.parametrize("content", [b"", b"\x00\xff nonsense", HOST.key_pem()[:80]])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00\xff nonsense", HOST.key_pem()[:80]], ids=["empty", "nonsense", "cut short"]
+)
 def test_what_is_no_pem_is_told_by_file(what: str, content: bytes) -> None:
     word = {"chain": "certificate file", "key": "key file", "authorities": "authority file"}[what]
     assert word in complaints(**{what: content})

@@ -15,7 +15,7 @@ from ansible_collections.euconquisto.composer.plugins.plugin_utils.inspection im
 )
 from composer_mcp.settings.sections import ASYMMETRIC
 
-CHECKOUT = Path(__file__).resolve().parents[4]
+CHECKOUT = Path(__file__).resolve().parents[3]
 LISTS = {"haproxy_issuers": "edge", "composer_mcp_issuers": "app"}
 COMPOSITION = Composition(lambda path: yaml.safe_load(path.read_text()), root=CHECKOUT)
 
