@@ -1,8 +1,12 @@
-"""What every scenario's tests may use: a second host that tries to connect, the journal when a test fails."""
+"""What every scenario's tests may use: a second host, plays, the journal of a failed test."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+import os
+import subprocess
+from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,10 @@ import testinfra
 import testinfra.host
 
 CONNECT_SECONDS = 3
+CONVERGE = Path(__file__).resolve().parent / "resources/converge.yml"
+PLAY_SECONDS = 420
+
+Play = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Neighbour:
@@ -61,6 +69,27 @@ def hosts(request: pytest.FixtureRequest) -> list[testinfra.host.Host]:
 def onlooker(request: pytest.FixtureRequest) -> Neighbour:
     """The host of the group `neighbours`, for such tests."""
     return Neighbour(_hosts(request.config, "neighbours")[0])
+
+
+@pytest.fixture(scope="session")
+def play(request: pytest.FixtureRequest) -> Play:
+    """Run a playbook (the converge unless named) with variables; a failed test shows the output."""
+    inventory = request.config.getoption("ansible_inventory")
+
+    def run(*options: str, playbook: Path = CONVERGE, **variables: Any) -> subprocess.CompletedProcess[str]:
+        command = ["ansible-playbook", "-i", inventory, "-e", json.dumps(variables), *options, str(playbook)]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PLAY_SECONDS,
+        )
+        print(done.stdout[-6000:], done.stderr[-2000:])
+        return done
+
+    return run
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
