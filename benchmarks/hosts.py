@@ -14,7 +14,7 @@ from benchmarks.measure import Promise, Report, Row, progress
 from benchmarks.peers_at_hand import PeerMissing
 from lab import config
 from lab.machine import PROJECT
-from lab.site import connections
+from lab.site import environment
 
 ABOUT = (
     "The same container image, Ansible core and connection settings for both. A fresh host has every "
@@ -107,10 +107,9 @@ def _site(report: Report, say: Callable[[str], None]) -> None:
     if not (lab.out / "timings.json").exists():
         report.remarks.append("site.yml was not measured: no lab is up (`make lab`, then again).")
         return
-    environment = {**lab.environment(), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(connections(lab))}
     program = str(PROJECT / ".venv/bin/ansible-playbook")
     say(SITE)
-    played = play_with([program, "site.yml", "-i", "inventories/lab"], environment)
+    played = play_with([program, "site.yml", "-i", "inventories/lab"], environment(lab))
     figures = {"seconds": played.seconds, "changed": float(sum(played.changed.values()))}
     report.rows.append(Row(SITE, OURS, figures))
     for host, tasks in sorted(played.ran.items()):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -179,6 +180,21 @@ def _apt_options() -> list[str]:
     """This machine's proxy, TLS and validity settings for apt, and nothing else of its configuration."""
     dump = run(["apt-config", "dump", "--format", '%F "%v";%n'], check=False).stdout
     return select_apt_options(dump)
+
+
+def archive_ports() -> list[int]:
+    """The ports by which hosts reach the Debian archive, or the proxy on the way to it."""
+    return select_ports([*mirrors().values(), *_apt_options()])
+
+
+def select_ports(settings: Iterable[str]) -> list[int]:
+    """The ports of the addresses in these settings, each once; a proxy stands among apt's options."""
+    found = {
+        int(port or {"http": 80, "https": 443}[scheme])
+        for setting in settings
+        for scheme, port in re.findall(r"\b(https?)://[^/\s\":]+(?::(\d+))?", setting)
+    }
+    return sorted(found)
 
 
 def select_apt_options(dump: str) -> list[str]:

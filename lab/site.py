@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import config, hosts
+from lab import config, hosts, images
 from lab.machine import PROJECT
 from lab.problem import Problem
 
@@ -58,17 +58,10 @@ def converge(lab: config.Lab, say: Callable[[str], None], waiting: Callable[[str
     lab.out.mkdir(parents=True, exist_ok=True)
     log_path = lab.out / "site.log"
     outcome = Outcome()
-    environment = {
-        **os.environ,
-        **lab.environment(),
-        "ANSIBLE_FORCE_COLOR": "0",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(connections(lab)),
-    }
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "site.yml", "-i", "inventories/lab"]
     with log_path.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            command, cwd=PROJECT, env=environment, text=True, stdin=subprocess.DEVNULL,
+            command, cwd=PROJECT, env=environment(lab), text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         guard = _guard(process)
@@ -95,6 +88,18 @@ def converge(lab: config.Lab, say: Callable[[str], None], waiting: Callable[[str
     return outcome
 
 
+def environment(lab: config.Lab) -> dict[str, str]:
+    """What ansible-playbook needs for the lab: where it is, how the archive is reached, plain output."""
+    return {
+        **os.environ,
+        **lab.environment(),
+        "LAB_ARCHIVE_PORTS": ",".join(map(str, images.archive_ports())),
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(_connections(lab)),
+    }
+
+
 def _guard(process: subprocess.Popen[str]) -> threading.Timer:
     """End a run that says nothing for too long."""
     guard = threading.Timer(SILENCE_SECONDS, process.kill)
@@ -103,7 +108,7 @@ def _guard(process: subprocess.Popen[str]) -> threading.Timer:
     return guard
 
 
-def connections(lab: config.Lab) -> Path:
+def _connections(lab: config.Lab) -> Path:
     """Where ssh keeps its connections: in another folder after hosts were made anew.
 
     A kept connection to the host that had this address before would make the new one seem unreachable.

@@ -1,4 +1,4 @@
-"""The lab that the site tests stand on, named `ci`: its hosts, its users, its third party."""
+"""The lab that the site tests stand on, usually named `ci`: its hosts, its users, its third party."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ class Host:
         finally:
             self.ask(f"rm {path}")
 
+    @contextmanager
+    def unhindered(self) -> Iterator[None]:
+        """For a while its firewall lets everything out, so that what is closed is closed at the other end."""
+        self.ask("nft insert rule inet composer output accept")
+        try:
+            yield
+        finally:
+            self.ask("composer-firewall load")
+
     def journal(self, unit: str, lines: int = 60) -> str:
         """The end of a unit's journal, for the one who reads a failure."""
         return self.run(f"journalctl --no-pager -n {lines} -u '{unit}'").stdout
@@ -77,7 +86,11 @@ class Site:
     """The whole platform."""
 
     def __init__(self) -> None:
-        self.lab = config.from_environment({"LAB_NAME": NAME})
+        # A second checkout on the same machine says SITE_NAME, SITE_SUBNET and SITE_PORT.
+        chosen = {word: os.environ.get(f"SITE_{word}", "") for word in ("NAME", "SUBNET", "PORT")}
+        self.lab = config.from_environment(
+            {"LAB_NAME": NAME} | {f"LAB_{word}": value for word, value in chosen.items() if value}
+        )
 
     def host(self, name: str) -> Host:
         """A host by its name."""
@@ -93,7 +106,7 @@ class Site:
         process = subprocess.Popen(
             [sys.executable, "-m", "lab", *words],
             cwd=PROJECT,
-            env={**os.environ, **environment, "LAB_NAME": NAME},
+            env={**os.environ, **environment, **self.lab.environment()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

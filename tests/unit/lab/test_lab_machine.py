@@ -64,6 +64,19 @@ def test_only_settings_about_reaching_an_archive_are_carried_over():
     assert images.select_apt_options(dump) == ['Acquire::http::Proxy "http://proxy:3128";']
 
 
+@pytest.mark.parametrize(
+    ("settings", "ports"),
+    [
+        (["http://deb.debian.org/debian", "http://deb.debian.org/debian-security"], [80]),
+        (["https://mirror.example.org/debian", "http://mirror.example.org:8080/security"], [443, 8080]),
+        (["http://mirror.example.org/debian", 'Acquire::http::Proxy "http://proxy:3128";'], [80, 3128]),
+        (['Acquire::Retries "3";'], []),
+    ],
+)
+def test_the_ports_of_the_archive_and_of_a_proxy_are_known(settings: list[str], ports: list[int]) -> None:
+    assert images.select_ports(settings) == ports
+
+
 def test_an_address_always_has_the_same_hardware_address():
     assert hardware_address("10.93.0.18") == "02:00:0a:5d:00:12"
 

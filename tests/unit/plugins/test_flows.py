@@ -90,7 +90,7 @@ def test_no_host_declares_a_way_to_a_closed_door(source: str) -> None:
                 assert allows(target, "from", source, rule["port"]), f"{target}: {rule['comment']}"
 
 
-def test_the_third_party_is_reached_by_application_hosts() -> None:
-    assert all(
-        any(rule["port"] == 443 and rule["any"] for rule in rules()[host]["to"]) for host in ("app1", "app2")
-    )
+@pytest.mark.parametrize("host", ["app1", "app2"])
+def test_application_hosts_reach_the_third_party_and_nobody_else_by_https(host: str) -> None:
+    (rule,) = [rule for rule in rules()[host]["to"] if rule["port"] == 443]
+    assert not rule["any"] and rule["ipv4"] == ["10.92.0.10/32"]
