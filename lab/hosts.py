@@ -96,6 +96,8 @@ def _start(host: Host) -> None:
     podman(
         "run", "--detach", "--name", host.container, "--hostname", host.hostname,
         "--network", host.network, "--ip", host.address, "--mac-address", hardware_address(host.address),
+        # A reboot from inside starts it anew, as it does a machine; podman's own stop and kill leave it down.
+        "--restart=always",
         "--systemd=always", "--cgroupns=private", f"--cap-add={CAPABILITIES}", "--shm-size=512m",
         # Where AppArmor is active podman's profile forbids every mount, which systemd's sandboxing needs.
         "--security-opt", "apparmor=unconfined",

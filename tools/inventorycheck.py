@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUPS = ("edge", "app", "core", "openbao", "postgresql", "object_store", "observer")
+PLAYBOOKS = ("playbooks/site.yml", "playbooks/patch.yml")
 LIMIT_SECONDS = 120
 
 
@@ -33,10 +35,10 @@ def check(inventory: Path) -> list[str]:
         return [f"{name}: cannot be read: {listed.stderr.strip()}"]
     groups = json.loads(listed.stdout)
     found = [f"{name}: the group {group} has no host" for group in GROUPS if not members(groups, group)]
-    for option in ("--list-hosts", "--syntax-check"):
-        done = ansible("ansible-playbook", "-i", name, "playbooks/site.yml", option)
+    for playbook, option in itertools.product(PLAYBOOKS, ("--list-hosts", "--syntax-check")):
+        done = ansible("ansible-playbook", "-i", name, playbook, option)
         if done.returncode != 0:
-            found.append(f"{name}: ansible-playbook {option} failed:\n{done.stdout}{done.stderr}")
+            found.append(f"{name}: ansible-playbook {playbook} {option} failed:\n{done.stdout}{done.stderr}")
         elif option == "--list-hosts":
             print(done.stdout.strip())
     return found

@@ -22,6 +22,7 @@ EXPORTS = {
     "firewall_outgoing": "What it must reach",
     "scrape_targets": "Metrics it serves",
     "certificate_units": "Services that notice a renewed certificate",
+    "reloaded_units": "Services that take over replaced packages by a reload",
     "secrets_files": "Secrets it reads",
     "backup_paths": "What a backup holds",
     "alert_rules": "Alerts",

@@ -25,21 +25,20 @@ class Composition:
         self._roles = root / "roles"
         declared = load(root / "playbooks/vars/composition.yml")
         self.groups: Mapping[str, Mapping[str, Any]] = declared["composition_groups"]
+        self.operations: list[str] = declared.get("composition_operations", [])
         self.variables: Mapping[str, Mapping[str, Any]] = declared["composition_variables"]
 
     @property
     def roles(self) -> list[str]:
-        """Every role of the composition, in the order of the groups."""
-        return list(dict.fromkeys(role for group in self.groups.values() for role in group["roles"]))
+        """Every role of the composition, in the order of the groups; then those for operations."""
+        named = [role for group in self.groups.values() for role in group["roles"]]
+        return list(dict.fromkeys([*named, *self.operations]))
 
     def roles_of(self, group_names: Iterable[str]) -> list[str]:
-        """The roles of a host in these groups; every host is in `all`."""
+        """The roles of a host in these groups; every host is in `all`, and all have those for operations."""
         names = {"all", *group_names}
-        return list(
-            dict.fromkeys(
-                role for name, group in self.groups.items() if name in names for role in group["roles"]
-            )
-        )
+        given = [role for name, group in self.groups.items() if name in names for role in group["roles"]]
+        return list(dict.fromkeys([*given, *self.operations]))
 
     def options(self, role: str) -> Mapping[str, Mapping[str, Any]]:
         """The variables a role accepts, over all its entry points."""

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-COMPOSITION = yaml.safe_load((CHECKOUT / "playbooks/vars/composition.yml").read_text())["composition_groups"]
+DECLARED = yaml.safe_load((CHECKOUT / "playbooks/vars/composition.yml").read_text())
+COMPOSITION, OPERATIONS = DECLARED["composition_groups"], DECLARED["composition_operations"]
 LAYERS = ["host", "services", "application", "edge"]
 INVENTORIES = ["lab", "staging", "prod"]
 
@@ -37,7 +38,13 @@ def test_every_role_can_be_run_alone_by_its_tag() -> None:
 
 def test_every_role_of_the_collection_is_used() -> None:
     used = {role for settings in COMPOSITION.values() for role in settings["roles"]}
-    assert used == {path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir()}
+    assert not used & set(OPERATIONS)
+    assert used | set(OPERATIONS) == {path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize("role", OPERATIONS)
+def test_a_role_for_operations_has_a_playbook(role: str) -> None:
+    assert f"name: euconquisto.composer.{role}" in (CHECKOUT / f"playbooks/{role}.yml").read_text()
 
 
 def test_the_site_imports_the_layers_in_order() -> None:

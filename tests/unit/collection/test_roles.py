@@ -16,6 +16,7 @@ EXPORTS = {
     "firewall_outgoing": {"port", "to", "reason"},
     "scrape_targets": {"job", "port", "scheme", "path"},
     "certificate_units": {"unit"},
+    "reloaded_units": {"unit"},
     "secrets_files": {"name", "path", "field"},
 }
 

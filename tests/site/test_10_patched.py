@@ -1,0 +1,205 @@
+"""Every host is patched under load and nobody notices; what goes wrong stops it, and the next run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.shared.exceptions import MCPError
+from site_lab import Site, lesson, said
+
+from lab import config
+from lab import site as ansible
+from lab.machine import PROJECT
+
+# Gateway, database, web process, workers, ssh: all of them have it loaded.
+PACKAGE = "libssl3t64"
+AT_ONCE = 4
+COMPOSER_SECONDS = 0.5
+PLAY_SECONDS = 1200
+STARTED = "cut -d' ' -f22 /proc/1/stat"
+
+
+def patch(site: Site, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """The playbook, as an operator starts it; its output goes to the log too."""
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            *("playbooks/patch.yml", "-i", "inventories/lab", "-e", json.dumps(variables), *words),
+        ],
+        cwd=PROJECT,
+        env=ansible.environment(site.lab),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PLAY_SECONDS,
+        check=False,
+    )
+    print(done.stdout, done.stderr)
+    return done
+
+
+def told(done: subprocess.CompletedProcess[str]) -> str:
+    """What it said, without the line breaks of its layout."""
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def offer(site: Site, mark: str) -> dict[str, str]:
+    """A newer build for every host; the new version by host."""
+    return {host.name: host.python("newer", mark, PACKAGE)[PACKAGE] for host in site.hosts}
+
+
+@pytest.fixture
+def archives(site: Site) -> Iterator[None]:
+    """Whatever a test offers, afterwards every host has its own archive."""
+    yield
+    for host in site.hosts:
+        host.python("newer")
+
+
+def versions(site: Site) -> dict[str, str]:
+    """What every host has installed."""
+    return {host.name: host.ask(f"dpkg-query -W -f '${{Version}}' {PACKAGE}") for host in site.hosts}
+
+
+def still_old(site: Site) -> dict[str, str]:
+    """Processes of the platform that have the replaced library still loaded."""
+    search = (
+        "grep -l 'libssl.*(deleted)' /proc/[0-9]*/maps 2>/dev/null | cut -d/ -f3 | xargs -r ps -o comm= -p"
+    )
+    found = {host.name: host.run(search).stdout.split() for host in site.hosts}
+    return {name: " ".join(processes) for name, processes in found.items() if processes}
+
+
+class Load:
+    """Callers who go on until they are told to stop; each call is made once."""
+
+    def __init__(self, site: Site, bearer: str) -> None:
+        self.site, self.bearer = site, bearer
+        self.mark = f"patched-{uuid.uuid4().hex[:8]}"
+        self.failures: list[str] = []
+        self.made = 0
+        self.enough = False
+
+    async def _caller(self, caller: int) -> None:
+        async with self.site.client(self.bearer) as client:
+            number = 0
+            while not self.enough:
+                number += 1
+                title = f"{self.mark} {caller}-{number}"
+                arguments = {"lesson": lesson(title), "idempotency_key": title.replace(" ", "-")}
+                began = time.strftime("%H:%M:%S")
+                try:
+                    result = await client.call_tool("create_composition", arguments, read_timeout_seconds=150)
+                    if result.is_error:
+                        self.failures.append(f"{began} {title}: {said(result)}")
+                except (OSError, MCPError, httpx2.HTTPError, TimeoutError) as error:
+                    self.failures.append(f"{began} {title}: {type(error).__name__}: {error}")
+                self.made += 1
+
+    async def during(self, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Patch while the callers call."""
+        async with asyncio.TaskGroup() as group:
+            for caller in range(AT_ONCE):
+                group.create_task(self._caller(caller))
+            try:
+                return await asyncio.to_thread(patch, self.site, *words, **variables)
+            finally:
+                self.enough = True
+
+
+def test_every_host_is_patched_under_load_and_no_call_is_lost_or_doubled(
+    site: Site, archives: None, record_property: Any
+) -> None:
+    wanted = offer(site, "lab1")
+    for name in ("app1", "edge1"):
+        site.host(name).ask("touch /run/reboot-required")
+    dry = patch(site, "--check")
+    assert dry.returncode == 0 and dry.stdout.count("changed=0") == len(config.HOSTS), dry.stdout[-3000:]
+    before, booted = versions(site), {host.name: host.ask(STARTED) for host in site.hosts}
+    assert not set(before.values()) & set(wanted.values())
+
+    load = Load(site, site.token("teacher"))
+    began = time.monotonic()
+    with site.composer_fault(route="create", action="none", latency=COMPOSER_SECONDS):
+        done = asyncio.run(load.during())
+    seconds = time.monotonic() - began
+
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert not load.failures, "\n".join(load.failures)
+    counts = site.compositions(load.mark)
+    assert {title: count for title, count in counts.items() if count != 1} == {}
+    assert len(counts) == load.made > 50
+    assert versions(site) == wanted
+    assert still_old(site) == {}
+    # The application host was rebooted; the only front door was not, because callers would have had to wait.
+    rebooted = {host.name for host in site.hosts if host.ask(STARTED) != booted[host.name]}
+    assert rebooted == {"app1"}
+    assert "A reboot is due and left on edge1" in told(done)
+    record_property(
+        "summary",
+        f"{len(config.HOSTS)} hosts patched in {seconds:.0f} s, one rebooted, {load.made} calls meanwhile:"
+        " 0 failed, 0 doubled",
+    )
+    again = patch(site)
+    assert again.returncode == 0 and "Nothing was to be done" in told(again)
+    assert again.stdout.count("changed=0") == len(config.HOSTS)
+
+
+def test_a_due_reboot_of_the_only_front_door_is_done_when_it_may_make_callers_wait(
+    site: Site, bearer: str
+) -> None:
+    edge = site.host("edge1")
+    edge.ask("touch /run/reboot-required")
+    before = edge.ask(STARTED)
+    done = patch(site, "--limit", "edge1", patch_pause=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert edge.ask(STARTED) != before
+    assert edge.run("test -e /run/reboot-required").returncode == 1
+    made = site.call(bearer, "create_composition", lesson=lesson("after the reboot of the edge"))
+    assert not made.is_error, said(made)
+
+
+def test_it_stops_at_the_first_problem_says_where_it_stands_and_the_next_run_finishes(
+    site: Site, bearer: str, archives: None
+) -> None:
+    wanted = offer(site, "lab2")
+    app1, before = site.host("app1"), versions(site)
+    folder = "/etc/systemd/system/composer-web@blue.service.d"
+    app1.ask(f"mkdir -p {folder}; printf '[Service]\\nExecStartPre=/bin/false\\n' > {folder}/broken.conf")
+    app1.ask("systemctl daemon-reload")
+    try:
+        stopped = patch(site, composer_mcp_ready_seconds=15)
+        assert stopped.returncode != 0
+        report = told(stopped)
+        assert "app1: Wait until the web process reaches all that it needs: " in report
+        assert "Where app1 stands: it is drained" in report
+        assert "Done: none. Not begun, in service as before: app2, edge1, core1." in report
+        assert "run the same command again: it goes on with app1" in report
+        now = versions(site)
+        assert now["app1"] == wanted["app1"]
+        assert {name: now[name] for name in ("app2", "edge1", "core1")} == {
+            name: before[name] for name in ("app2", "edge1", "core1")
+        }
+        # The others serve meanwhile.
+        made = site.call(bearer, "create_composition", lesson=lesson("while one host is drained"))
+        assert not made.is_error, said(made)
+    finally:
+        app1.ask(f"rm -r {folder}; systemctl daemon-reload; systemctl reset-failed")
+    finished = patch(site)
+    assert finished.returncode == 0, finished.stdout[-3000:]
+    assert "app1, 1 of 4: an earlier run stopped here" in told(finished)
+    assert versions(site) == wanted
+    assert still_old(site) == {}
+    serving = site.host("app1").ask("ls /var/lib/composer-patch-unfinished 2>/dev/null || echo none")
+    assert serving == "none"
+    assert not site.call(bearer, "create_composition", lesson=lesson("after all")).is_error
