@@ -239,10 +239,11 @@ def chromium(authority: Authority) -> Iterator[Chromium]:
 
 
 @contextmanager
-def chromium_for_tests(authority: Authority) -> Iterator[Chromium]:
-    """Provide a browser that trusts the test authority."""
-    names = ("chromium-headless-shell", "chromium")
-    program = next((path for name in names if (path := shutil.which(name))), None)
+def chromium_for_tests(
+    authority: Authority, *names: str, default: tuple[str, ...] = ("chromium-headless-shell", "chromium")
+) -> Iterator[Chromium]:
+    """Provide a browser that trusts the test authority: the first of the programs named that is there."""
+    program = next((path for name in names or default if (path := shutil.which(name))), None)
     assert program and shutil.which("certutil"), (
         "Chromium's tests need the Debian packages chromium-headless-shell and libnss3-tools"
     )

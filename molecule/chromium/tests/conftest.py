@@ -1,11 +1,13 @@
-"""Opens pages as the worker's unit does."""
+"""Opens pages on the host that a test is about."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from worker import open_page_on
 
 OpenPage = Callable[[str], str]
 
@@ -13,11 +15,4 @@ OpenPage = Callable[[str], str]
 @pytest.fixture
 def open_page(host: Any) -> OpenPage:
     """Run a command confined like the worker; returns what it printed on standard output."""
-
-    def run(command: str) -> str:
-        host.check_output("systemctl start page")
-        host.run(f"cat > /opt/page/command <<'END'\n{command}\nEND")
-        host.run("systemctl reset-failed composer-worker@1; systemctl start --wait composer-worker@1")
-        return str(host.file("/opt/page/output").content_string)
-
-    return run
+    return functools.partial(open_page_on, host)

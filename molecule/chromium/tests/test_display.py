@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING, Any
+
+from pictures import look
 
 if TYPE_CHECKING:
     from conftest import OpenPage
@@ -20,6 +23,24 @@ door.connect("/tmp/.X11-unix/X90")
 door.sendall(b"l\\0\\x0b" + bytes(9))
 print("let in" if door.recv(1) == b"\\x01" else "refused")
 """
+
+POLICIES = "/etc/chromium/policies/managed/composer.json"
+# What chrome://policy asks of the browser to fill its table.
+IN_FORCE = """(async () => {
+    const {addWebUiListener} = await import("chrome://resources/js/cr.js");
+    const told = new Promise(done => addWebUiListener("policies-updated", (_, values) => done(values)));
+    chrome.send("listenPoliciesUpdates");
+    return (await told).policyGroups.chrome.policies;
+})()"""
+
+
+def test_the_browser_knows_every_policy_and_keeps_it(host: Any) -> None:
+    in_force = json.loads(look(host, "chrome://policy", " ".join(IN_FORCE.split()), FULL))
+    assert {name: policy["value"] for name, policy in in_force.items()} == json.loads(
+        host.file(POLICIES).content_string
+    )
+    assert {policy["level"] for policy in in_force.values()} == {"mandatory"}
+    assert not [name for name, policy in in_force.items() if policy.get("error")]
 
 
 def test_pages_cannot_read_files_of_the_host(open_page: OpenPage) -> None:
