@@ -12,6 +12,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+UNKNOWN = "No package matching"
+
 
 class ActionModule(ActionBase):
     """The action plugin `packages`."""
@@ -41,4 +43,11 @@ class ActionModule(ActionBase):
             module_args={**arguments, "name": looked["missing"]},
             task_vars=task_vars,
         )
+        if self._task.check_mode and UNKNOWN in str(installed.get("msg")):
+            # A dry run does not fetch the archive's list, which a new host may lack.
+            return {
+                **looked,
+                "changed": True,
+                "msg": "To be installed; the host has no list of packages yet.",
+            }
         return {**installed, "missing": looked["missing"]}

@@ -30,7 +30,8 @@ options:
     default: 3600
 attributes:
   check_mode:
-    description: Says what would be installed.
+    description:
+      - Says what would be installed, also on a host that has no list of packages yet.
     support: full
   diff_mode:
     description: Shows the packages that apt would install.

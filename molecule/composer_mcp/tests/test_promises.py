@@ -171,3 +171,16 @@ def test_a_killed_worker_is_back_by_itself(host: Any) -> None:
 def test_all_processes_of_the_host_are_in_its_metrics(host: Any) -> None:
     metrics = host.check_output(f"curl -sS {CLIENT} {WEB}/metrics")
     assert "composer_" in metrics
+
+
+def test_a_workers_browser_keeps_to_its_own_places(host: Any) -> None:
+    host.check_output(
+        "timeout 60 sh -c 'until pgrep --uid composer --full [t]ype=renderer; do sleep 0.2; done'"
+    )
+    inside = "nsenter --mount --target $(systemctl show --property MainPID --value composer-worker@1)"
+    assert "composer-browser-" in host.check_output(f"{inside} ls /tmp")
+    assert "composer-browser-" not in host.check_output("ls /tmp")
+    assert host.check_output(f"{inside} df --output=size --block-size=1M /tmp /dev/shm").split()[1:] == [
+        "512",
+        "256",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Repository:
         self.run(BUILD_SECONDS, "ansible-galaxy", "collection", "install", tarball.name, "-p", "collections")
         (folder / "files").mkdir()
         for name, target in FILES.items():
-            (folder / "files" / name).symlink_to((CHECKOUT / target).resolve(strict=True))
+            shutil.copy(CHECKOUT / target, folder / "files" / name)
 
     def run(self, seconds: float, *command: str) -> str:
         """Run a command here; fails with all that it said."""
@@ -70,6 +71,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixture
 def test_the_example_of_a_role_runs_dry_on_hosts_that_nobody_has_provisioned(
     repository: Repository, role: str
 ) -> None:
-    repository.play(role, "--syntax-check")
     said = repository.play(role, "--check", "--diff")
-    assert "changed=0 " not in said, "the example would do nothing"
+    # A play that did nothing would be green, too.
+    assert re.findall(r"ok=\d+ +changed=[1-9]", said), said

@@ -84,6 +84,16 @@ def test_a_role_has_a_scenario_a_readme_and_names_its_platforms(role: str) -> No
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_the_readme_has_an_example_with_all_that_the_role_asks_for(role: str) -> None:
+    readme = (CHECKOUT / f"roles/{role}/README.md").read_text()
+    (play,) = yaml.safe_load(readme.partition("```yaml")[2].partition("```")[0])
+    used = {entry["role"]: entry.get("vars", {}) for entry in play["roles"]}
+    given = used[f"euconquisto.composer.{role}"]
+    assert {name for name, option in options_of(role).items() if option.get("required")} <= set(given)
+    assert set(given) <= set(options_of(role))
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_roles_know_nothing_of_each_other(role: str) -> None:
     others = [other for other in ROLES if other != role]
     for path in (CHECKOUT / f"roles/{role}/tasks").rglob("*.yml"):
