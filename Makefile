@@ -8,7 +8,7 @@ READY := .venv/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help chaos demo lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
-        bench bench-hosts bundle build artifacts docs lock clean
+        audits bench bench-hosts bundle build artifacts docs lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench: setup ## measure against peers, written to benchmarks/results/: all, or m
 	@$(PYTHON) -m benchmarks $(ONLY)
 bench-hosts: setup ## hardening against dev-sec's roles, and growth: make bench-hosts PEER=path of its checkout
 	@PEER="$(PEER)" $(PYTHON) -m benchmarks hosts
+audits: setup ## Lynis, ssh-audit, OpenSCAP and others judge two hosts; written to docs/audits
+	@$(PYTHON) -m tools.bundle
+	@$(PYTHON) -m tools.audits $(ONLY)
 bundle: setup ## the server as one offline artifact in dist/
 	@$(PYTHON) -m tools.bundle
 artifacts: setup ## fetch the pinned OpenBao and SeaweedFS binaries once, to .cache/artifacts

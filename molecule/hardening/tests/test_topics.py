@@ -30,7 +30,12 @@ def test_the_last_word_on_each_kernel_parameter_is_ours(host: Any) -> None:
 
 def test_a_module_that_nobody_uses_is_not_loaded(host: Any) -> None:
     shown = host.file("/etc/modprobe.d/composer-hardening.conf").content_string
-    assert "install dccp /bin/false" in shown and "install usb-storage /bin/false" in shown
+    for module in ("dccp", "usb-storage", "squashfs"):
+        assert f"install {module} /bin/false" in shown
+
+
+def test_sudo_looks_for_programs_in_no_folder_at_hand(host: Any) -> None:
+    assert "Ignore '.' in $PATH" in host.run("sudo -V").stdout
 
 
 def test_wrong_passwords_lock_an_account_and_its_time_is_told(host: Any) -> None:
@@ -74,6 +79,16 @@ def test_nothing_in_world_writable_memory_runs(host: Any) -> None:
     host.run("cp /usr/bin/true /dev/shm/planted")
     assert host.run("/dev/shm/planted").failed
     host.run("rm /dev/shm/planted")
+
+
+def test_nothing_on_a_partition_of_logs_runs(host: Any) -> None:
+    """A container has no partitions: one in memory stands for it."""
+    host.run("mkdir -p /var/log/audit && mount -t tmpfs tmpfs /var/log/audit")
+    host.run("systemctl restart composer-mounts")
+    host.run("cp /usr/bin/true /var/log/audit/planted")
+    planted = host.run("/var/log/audit/planted")
+    host.run("umount /var/log/audit")
+    assert planted.rc == 126, planted
 
 
 def test_no_core_dump_is_written(host: Any) -> None:
@@ -138,6 +153,8 @@ def test_the_banner_tells_nothing_of_the_system(host: Any, neighbour: Any) -> No
         f" nobody@{neighbour.address_of(host)} true || exit 1"
     )
     assert "authorized use only" in shown.stderr
+    greeting = host.run("timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -1 <&3'").stdout
+    assert greeting.startswith("SSH-2.0-OpenSSH") and "debian" not in greeting.lower()
 
 
 def test_ssh_exchanges_keys_that_a_quantum_computer_does_not_break(host: Any, neighbour: Any) -> None:
@@ -158,6 +175,7 @@ def test_nobody_enters_without_a_password(host: Any) -> None:
 def test_rights_are_narrow(host: Any) -> None:
     assert as_person(host, "cat /etc/ssh/sshd_config").failed
     assert as_person(host, "ls /root").failed
+    assert host.file("/usr/lib/openssh/ssh-keysign").mode == 0o755
     assert host.run("systemctl is-enabled ctrl-alt-del.target").stdout.strip() == "masked"
 
 
