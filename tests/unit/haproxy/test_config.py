@@ -267,3 +267,36 @@ def test_callers_see_the_front_doors_certificate_and_nobody_else_does(render: Re
 def test_without_a_certificate_of_its_own_the_front_door_shows_its_hosts(config: str) -> None:
     shown = dict(re.findall(r"^    bind (\S+) ssl crt (\S+)", config, re.MULTILINE))
     assert shown == dict.fromkeys([":443", ":8404"], "/etc/ssl/composer/host.crt")
+
+
+def test_without_acme_everything_at_the_plain_port_is_redirected(config: str) -> None:
+    rules = [
+        line for line in section(config, "frontend plain") if "redirect prefix" in line or "backend" in line
+    ]
+    assert rules == ["http-request redirect prefix https://composer.example.org code 308"]
+    assert "proofs" not in config
+
+
+def test_with_acme_proofs_alone_are_passed_on_and_to_nobody_but_the_front_doors(render: Render) -> None:
+    config = render(
+        CONFIG,
+        tls_front_source="acme",
+        groups={"edge": ["edge1", "edge2"]},
+        inventory_hostname="edge1",
+        hostvars={"edge2": {"host_address": "192.0.2.22"}},
+    )
+    plain = section(config, "frontend plain")
+    assert (
+        "http-request redirect prefix https://composer.example.org code 308 unless METH_GET is_proof" in plain
+    )
+    assert position(plain, "acl is_proof path_reg ^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$")
+    servers = {
+        name: [line for line in section(config, f"backend {name}") if line.startswith("server ")]
+        for name in ("proofs", "own_proofs")
+    }
+    # Who is asked by another front door asks no further.
+    assert servers == {
+        "proofs": ["server here 127.0.0.1:889", "server front1 192.0.2.22:80"],
+        "own_proofs": ["server here 127.0.0.1:889"],
+    }
+    assert "proof" not in "".join(section(config, "frontend front_door"))
