@@ -173,23 +173,35 @@ def test_one_that_has_expired_is_of_no_more_use_than_the_hosts(host: Any, restor
     assert host.run(f"cmp {FOLDER}/front.crt {FOLDER}/host.crt").succeeded
 
 
-@pytest.fixture
-def proof(host: Any) -> Iterator[None]:
-    """What an ACME client offers while it asks."""
-    host.run(f"mkdir -p /root/proof{PROOF} && echo proof-of-{name_of(host)} > /root/proof{PROOF}/token")
+def offer(host: Any, token: str) -> None:
+    """What an ACME client does while it asks."""
+    place = f"/root/proof{PROOF}"
+    text = f"proof-of-{name_of(host)}"
+    host.run(f"rm -rf /root/proof; mkdir -p {place} && echo {text} > {place}/{token}")
     served = "/usr/bin/python3 -m http.server 889 --bind 127.0.0.1 --directory /root/proof"
     assert host.run(f"systemd-run --collect --unit=proof {served}").succeeded
-    assert host.run(
-        "timeout 15 sh -c 'until ss -Hltn sport = :889 | grep -q .; do sleep 0.1; done'"
-    ).succeeded
+    listening = "until ss -Hltn sport = :889 | grep -q .; do sleep 0.1; done"
+    assert host.run(f"timeout 15 sh -c '{listening}'").succeeded
+
+
+@pytest.fixture
+def proof(host: Any, hosts: Any) -> Iterator[None]:
+    offer(host, "token")
     yield
-    host.run("systemctl stop proof")
-
-
-def test_the_authority_finds_the_proof_at_whichever_front_door_it_comes_to(
-    host: Any, hosts: Any, onlooker: Any, proof: None
-) -> None:
     for door in hosts:
+        door.run("systemctl stop proof")
+
+
+@pytest.mark.parametrize("others_ask_too", [False, True])
+def test_the_authority_finds_the_proof_at_whichever_front_door_it_comes_to(
+    host: Any, hosts: Any, onlooker: Any, proof: None, others_ask_too: bool
+) -> None:
+    others = [door for door in hosts if name_of(door) != name_of(host)] if others_ask_too else []
+    for other in others:
+        # With a proof of its own, and 404 for that of another.
+        offer(other, "other-token")
+    # Often enough that each of them is asked first.
+    for door in [*hosts] * 3:
         answer = onlooker.run(f"curl -sS -m 10 http://{onlooker.address_of(door)}{PROOF}/token")
         assert answer.stdout.strip() == f"proof-of-{name_of(host)}"
 

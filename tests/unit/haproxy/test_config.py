@@ -299,4 +299,6 @@ def test_with_acme_proofs_alone_are_passed_on_and_to_nobody_but_the_front_doors(
         "proofs": ["server here 127.0.0.1:889", "server front1 192.0.2.22:80"],
         "own_proofs": ["server here 127.0.0.1:889"],
     }
+    # A front door that asks at the same time does not know the other's proof.
+    assert "retry-on conn-failure 404 503" in section(config, "backend proofs")
     assert "proof" not in "".join(section(config, "frontend front_door"))
