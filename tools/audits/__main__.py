@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"{name} …")
                 page = audit(machines)
                 page.write()
+                index([page])
                 pages.append(page)
                 say(f"{name}: {page.result}; {len(page.unexplained)} open")
     except Problem as problem:
         print("audits: " + str(problem).replace("\n", "\n        "), file=sys.stderr)
         return 1
-    index(pages)
     unexplained = [(page.name, point) for page in pages for point in page.unexplained]
     for name, point in unexplained:
         print(f"audits: open: {name}: {point}")
