@@ -93,4 +93,6 @@ def test_no_host_declares_a_way_to_a_closed_door(source: str) -> None:
 @pytest.mark.parametrize("host", ["app1", "app2"])
 def test_application_hosts_reach_the_third_party_and_nobody_else_by_https(host: str) -> None:
     (rule,) = [rule for rule in rules()[host]["to"] if rule["port"] == 443]
-    assert not rule["any"] and rule["ipv4"] == ["10.92.0.10/32"]
+    # The network of the third party is the next one.
+    network = int(rules()["edge1"]["address"].split(".")[1])
+    assert not rule["any"] and rule["ipv4"] == [f"10.{network + 1}.0.10/32"]

@@ -39,7 +39,7 @@ class FakeGateway:
     def _serve(self) -> None:
         while True:
             try:
-                line, _ = self._server.accept()
+                line = self._server.accept()[0]
             except OSError:
                 return
             with line:
@@ -56,7 +56,7 @@ class FakeGateway:
         if command == "show servers state composer":
             return ADDRESSES
         self.said.append(command)
-        _, _, target, _, state = command.split()
+        target, state = command.split()[2::2]
         self.status[target.split("/")[1]] = {"drain": "DRAIN", "ready": "UP"}[state]
         return "\n"
 
