@@ -93,7 +93,7 @@ LAYERS: Mapping[str, Layer] = {
     "site": PytestLayer(
         "site",
         "tests/site",
-        2400,
+        3600,
         needs=molecule.NEEDS,
         # Uncaptured: what the lab says belongs into the log as it happens.
         options=["--timeout=1500", "--capture=no"],
