@@ -48,6 +48,6 @@ class ActionModule(ActionBase):
             return {
                 **looked,
                 "changed": True,
-                "msg": "To be installed; the host has no list of packages yet.",
+                "msg": "To be installed; the host has no package list yet.",
             }
         return {**installed, "missing": looked["missing"]}
