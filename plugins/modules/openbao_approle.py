@@ -30,6 +30,11 @@ options:
     type: list
     elements: str
     default: []
+  policies:
+    description: Further policies of the identity, which others make.
+    type: list
+    elements: str
+    default: []
   cidrs:
     description: Networks from which the identity may be used.
     type: list
@@ -114,7 +119,7 @@ def role_settings(params: dict[str, t.Any]) -> dict[str, t.Any]:
         "token_bound_cidrs": cidrs,
         "token_max_ttl": params["token_ttl"],
         "token_no_default_policy": False,
-        "token_policies": [params["name"]],
+        "token_policies": [params["name"], *params["policies"]],
         "token_ttl": params["token_ttl"],
     }
 
@@ -138,6 +143,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "mount": {"type": "str", "default": "composer"},
             "paths": {"type": "list", "elements": "str", "default": []},
+            "policies": {"type": "list", "elements": "str", "default": []},
             "cidrs": {"type": "list", "elements": "str", "required": True},
             "token_ttl": {"type": "int", "default": 300, "no_log": False},
             "issue": {"type": "bool", "default": False},

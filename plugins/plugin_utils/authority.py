@@ -25,6 +25,7 @@ try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 except ImportError as missing:
     # Told with its remedy when a certificate is asked for; until then nobody needs the library.
@@ -89,6 +90,57 @@ class Authority:
             self._sign(wanted, *issued[:2], authority, key)
         return Issued(*issued, reason=reason)
 
+    def doubt(self, certificate: bytes, renew_days: int) -> str | None:
+        """Why an authority below this one, in PEM form, will not do; None when it will."""
+        if not self.folder.exists():
+            return "there is no authority yet"
+        with self._turn():
+            authority, _key = self._load() or (None, None)
+        if authority is None:
+            return "there is no authority yet"
+        if not certificate:
+            return "there is none yet"
+        lower = x509.load_pem_x509_certificate(certificate)
+        try:
+            lower.verify_directly_issued_by(authority)
+        except (InvalidSignature, ValueError):
+            return "another authority had certified it"
+        left = (lower.not_valid_after_utc - self.now).days
+        return f"it expires in {left} days" if left < renew_days else None
+
+    def certify(self, request: bytes, valid_days: int) -> bytes:
+        """The certificate, in PEM form, of an authority below this one, which may certify hosts only.
+
+        Raises:
+            AuthorityError: there is no authority, or it may have none below it.
+        """
+        asked = x509.load_pem_x509_csr(request)
+        with self._turn():
+            authority, key = self._load() or (None, None)
+        if authority is None or key is None:
+            raise AuthorityError(
+                f"There is no authority in {self.folder} yet. Issue a host's certificate first."
+            )
+        if authority.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0:
+            raise AuthorityError(
+                f"The authority in {self.folder} may have none below it: an earlier release founded it. "
+                "Found another one in another folder and let the hosts move to it (docs/certificates.md). "
+                "Nothing was changed."
+            )
+        days = min(valid_days, (authority.not_valid_after_utc - self.now).days)
+        signer = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        own = x509.SubjectKeyIdentifier.from_public_key(asked.public_key())
+        above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer)
+        certificate = (
+            self._builder(asked.subject, authority.subject, asked.public_key(), days)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .add_extension(own, critical=False)
+            .add_extension(above, critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,8 +177,9 @@ class Authority:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.common_name)])
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         certificate = (
-            self._builder(name, name, key, self.valid_days)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            self._builder(name, name, key.public_key(), self.valid_days)
+            # One below: OpenBao's.
+            .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
             .add_extension(_key_usage(signs_certificates=True), critical=True)
             .add_extension(identifier, critical=False)
             .sign(key, hashes.SHA256())
@@ -148,7 +201,7 @@ class Authority:
         uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         signer = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         leaf = (
-            self._builder(subject, authority.subject, key, wanted.valid_days)
+            self._builder(subject, authority.subject, key.public_key(), wanted.valid_days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(_alternative_names(wanted.names)), critical=False)
             .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
@@ -164,13 +217,13 @@ class Authority:
         _write(certificate, leaf.public_bytes(serialization.Encoding.PEM))
 
     def _builder(
-        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+        self, subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes, days: int
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(issuer)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(self.now - CLOCK_SKEW)
             .not_valid_after(self.now + datetime.timedelta(days=days))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 UNITS = ["composer-certificate-acme.service"]
 LEFT = (
     "find /etc/ssl/composer /etc/composer-certificate /usr/local/lib/composer-certificate"
-    " /var/lib/composer-certificate /var/lib/composer-acme"
+    " /var/lib/composer-certificate /var/lib/composer-acme /var/lib/composer-openbao-certificate"
     " /etc/systemd/system/composer-certificate* /etc/systemd/system/*/composer-certificate* 2>/dev/null"
 )
 TIMER = "systemctl list-timers --all --no-legend 'composer-certificate-acme*'"

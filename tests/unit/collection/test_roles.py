@@ -18,6 +18,7 @@ EXPORTS = {
     "certificate_units": {"unit"},
     "reloaded_units": {"unit"},
     "secrets_files": {"name", "path", "field"},
+    "secrets_policies": set(),
 }
 
 

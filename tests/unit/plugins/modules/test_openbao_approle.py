@@ -26,7 +26,13 @@ def test_without_secrets_nothing_is_granted():
 
 def test_identity_and_its_tokens_are_bound_to_the_hosts_address():
     settings = role_settings(
-        {"name": "host-app1", "cidrs": ["192.0.2.11/32", "2001:db8::11/128"], "token_ttl": 300}
+        {
+            "name": "host-app1",
+            "cidrs": ["192.0.2.11/32", "2001:db8::11/128"],
+            "policies": ["certificate-app1"],
+            "token_ttl": 300,
+        }
     )
+    assert settings["token_policies"] == ["host-app1", "certificate-app1"]
     assert settings["secret_id_bound_cidrs"] == ["192.0.2.11/32", "2001:db8::11/128"]
     assert settings["token_bound_cidrs"] == ["192.0.2.11", "2001:db8::11"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.euconquisto.composer.plugins.plugin_utils.authority import (
     Authority,
@@ -162,3 +164,62 @@ def test_parallel_forks_found_one_authority_only(folder: Path) -> None:
     root = certificate(folder / "authority.crt")
     for number in range(4):
         certificate(folder / f"hosts/app{number}/host.crt").verify_directly_issued_by(root)
+
+
+def request(name: str = "Below") -> bytes:
+    """What an authority below asks with."""
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    return asked.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(
+        serialization.Encoding.PEM
+    )
+
+
+def test_an_authority_below_may_certify_hosts_and_no_further_authority(folder: Path) -> None:
+    above = certificate(issue(folder).authority)
+    below = x509.load_pem_x509_certificate(Authority(folder, "").certify(request(), 1825))
+    below.verify_directly_issued_by(above)
+    constraints = below.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert (constraints.ca, constraints.path_length) == (True, 0)
+    usage = below.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage.key_cert_sign and not usage.digital_signature
+
+
+def test_an_authority_below_does_not_outlive_the_one_above(folder: Path) -> None:
+    above = certificate(issue(folder).authority)
+    below = x509.load_pem_x509_certificate(Authority(folder, "").certify(request(), 36500))
+    assert below.not_valid_after_utc <= above.not_valid_after_utc
+
+
+def test_an_authority_below_is_certified_anew_when_there_is_a_reason(folder: Path, tmp_path: Path) -> None:
+    authority = Authority(folder, "")
+    assert authority.doubt(b"", 365) == "there is no authority yet"
+    issue(folder)
+    assert authority.doubt(b"", 365) == "there is none yet"
+    below = authority.certify(request(), 400)
+    assert authority.doubt(below, 365) is None
+    assert authority.doubt(below, 401) == "it expires in 399 days"
+    issue(tmp_path / "other")
+    assert Authority(tmp_path / "other", "").doubt(below, 365) == "another authority had certified it"
+
+
+def test_an_authority_that_may_have_none_below_is_told_with_its_remedy(folder: Path) -> None:
+    """Earlier releases founded such ones."""
+    issued = issue(folder)
+    key = serialization.load_pem_private_key((folder / "authority.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    old = certificate(issued.authority)
+    narrow = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.subject)
+        .public_key(old.public_key())
+        .serial_number(1)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    issued.authority.write_bytes(narrow.public_bytes(serialization.Encoding.PEM))
+    with pytest.raises(AuthorityError, match="may have none below it"):
+        Authority(folder, "").certify(request(), 100)

@@ -71,9 +71,14 @@ def dates(certificate):
     ]
 
 
+def is_address(name):
+    """Whether it is an IP address, not a host's name."""
+    return ":" in name or name.replace(".", "").isdigit()
+
+
 def lacks(certificate, name):
     """Whether a certificate is not valid for a name or an address."""
-    option = "-checkip" if ":" in name or name.replace(".", "").isdigit() else "-checkhost"
+    option = "-checkip" if is_address(name) else "-checkhost"
     return "does match" not in run("openssl", "x509", "-in", certificate, "-noout", option, name).stdout
 
 
