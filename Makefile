@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help chaos demo lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-molecule test-site \
+.PHONY: help chaos demo lab lab-down lab-status lab-token lab-metrics lab-ssh setup test test-unit test-integration test-conformance test-lint test-cores test-molecule test-site \
         audits bench bench-hosts bundle build artifacts docs lock clean
 
 help: ## list the targets
@@ -41,8 +41,10 @@ test-integration: setup ## the package against real PostgreSQL, OpenBao, object 
 	@$(PYTHON) -m tools.testrun integration
 test-conformance: setup ## the protocol's own test suites and clients, and hostile input, against the server
 	@$(PYTHON) -m tools.testrun conformance
-test-lint: setup ## ruff, mypy, ansible-lint, yamllint, ansible-test with three cores, documentation
+test-lint: setup ## ruff, mypy, ansible-lint, yamllint, ansible-test, documentation
 	@$(PYTHON) -m tools.testrun lint
+test-cores: setup ## ansible-test sanity and units with ansible-core 2.19, 2.20 and 2.21: all, or one with CORE=2.21
+	@$(PYTHON) -m tools.corescheck $(CORE)
 test-molecule: setup ## Molecule scenarios: all, or one with ROLE=firewall
 	@$(PYTHON) -m tools.testrun molecule $(ROLE)
 test-site: setup ## the whole platform: a lab of its own, its promises under faults

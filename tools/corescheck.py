@@ -58,7 +58,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def _build(folder: Path) -> Path:
-    command = ["ansible-galaxy", "collection", "build", "--output-path", str(folder), "."]
+    galaxy = Path(sys.executable).with_name("ansible-galaxy")
+    command = [str(galaxy), "collection", "build", "--output-path", str(folder), "."]
     subprocess.run(command, cwd=ROOT, check=True, timeout=BUILD_SECONDS)
     return next(folder.glob("*.tar.gz"))
 
