@@ -38,7 +38,7 @@ def test_ssh_settings_that_nobody_confirms_are_withdrawn(host: Any) -> None:
     assert host.run("composer-ssh-settings try 3").stdout.strip() == "on trial"
     assert "AllowUsers nobody" in host.run("cat /etc/ssh/sshd_config.d/10-composer.conf").stdout
     assert host.run(f"timeout 30 sh -c 'until [ -e {refused} ]; do sleep 0.1; done'").succeeded
-    back = "while grep -q '^AllowUsers nobody' /etc/ssh/sshd_config.d/10-composer.conf; do sleep 0.1; done"
+    back = "while grep -q ^AllowUsers.nobody /etc/ssh/sshd_config.d/10-composer.conf; do sleep 0.1; done"
     assert host.run(f"timeout 30 sh -c '{back}'").succeeded
     host.run(f"mv /root/ssh.conf {candidate}; rm {refused}")
     assert host.run("composer-ssh-settings try 3").stdout.strip() == "unchanged"
