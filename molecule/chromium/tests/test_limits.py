@@ -21,7 +21,8 @@ def test_a_browser_fills_its_own_place_only(
     said = open_page(f"{fill}; stat -c %s {place}/filler")
     assert mebibytes * MIB * 0.9 < int(said) <= mebibytes * MIB
     assert not host.file(f"{place}/filler").exists
-    assert open_page(f"ls -A {place}") == ""
+    # The next start of the unit finds it empty, but for a display's socket.
+    assert open_page(f"ls -A {place}").split() in ([], [".X11-unix"])
 
 
 def test_what_the_browser_keeps_is_below_these_places_and_goes_with_the_unit(
