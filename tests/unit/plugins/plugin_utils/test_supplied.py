@@ -26,6 +26,10 @@ NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 NAMES = ("app1", "app1.example.org", "192.0.2.11")
 BOTH = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+CERTIFIES = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 NO_PASSWORD = serialization.NoEncryption()
 
 
@@ -70,11 +74,18 @@ def party(
         .not_valid_after(NOW + days[1] * DAY)
         .add_extension(x509.BasicConstraints(ca=not names, path_length=path_length), critical=True)
     )
+    # Without these Python 3.13 accepts no certificate, whoever issued it.
+    above = issuer.key if issuer else key
+    builder = builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+    ).add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), critical=False)
+    if not names:
+        builder = builder.add_extension(CERTIFIES, critical=True)
     if names:
         builder = builder.add_extension(
             x509.SubjectAlternativeName(_alternative_names(names)), critical=False
         ).add_extension(x509.ExtendedKeyUsage(uses), critical=False)
-    return Party(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+    return Party(builder.sign(above, hashes.SHA256()), key)
 
 
 ROOT = party("Root", days=(-1, 3650))

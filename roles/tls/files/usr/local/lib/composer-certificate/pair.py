@@ -22,7 +22,7 @@ class Failed(Exception):
 
 def run(*command, seconds=20, **given):
     """Run a program and return how it ended and what it said. Raises subprocess.TimeoutExpired."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, **given)
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, **given)
 
 
 def say(text):
