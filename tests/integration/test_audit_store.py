@@ -21,6 +21,7 @@ from composer_mcp.settings import ConfigurationError
 
 from .audit_stand import KEY, KEYS, Stand, entry, postgres_stand, stand_on
 from .support.installation import Platform
+from .support.waiting import PAUSE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -50,8 +51,14 @@ async def test_what_was_recorded_is_there_and_verifies(stand: Stand) -> None:
 async def test_a_note_is_written_within_a_second(stand: Stand) -> None:
     async with stand.trail() as trail:
         trail.note(entry())
-        await asyncio.sleep(1)
-        assert [row.number for row in await stand.store.find(Filter(), 2)] == [1]
+        written: list[int] = []
+        async with asyncio.timeout(1):
+            while True:
+                written = [row.number for row in await stand.store.find(Filter(), 2)]
+                if written:
+                    break
+                await asyncio.sleep(PAUSE_SECONDS)
+        assert written == [1]
 
 
 async def test_several_processes_write_one_chain(stand: Stand) -> None:

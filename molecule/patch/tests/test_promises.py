@@ -12,8 +12,8 @@ UNITS = ["probe"]
 # A play over ssh takes its time on a busy machine.
 pytestmark = pytest.mark.timeout(600)
 HOLDER = (
-    "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(lock, fcntl.LOCK_EX);"
-    " open('/run/held', 'w'); time.sleep(600)"
+    "import fcntl, signal; lock = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(lock, fcntl.LOCK_EX);"
+    " open('/run/held', 'w'); signal.pause()"
 )
 
 
