@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from conftest import Play
+
+Apply = Callable[..., tuple[int, str]]
+
 # What is judged is judged on the controller, so one host is enough.
 testinfra_hosts = ["ansible://tls-13"]
-ROOT = Path(__file__).parents[3]
 COMPANY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "company"
 STATE = "sha256sum /etc/ssl/composer/* /usr/local/share/ca-certificates/*; stat -c %y /etc/ssl/composer/*"
 LEFT = (
@@ -24,31 +26,21 @@ LEFT = (
 )
 
 
-def play(host: Any, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Apply the role to this host again, with other variables."""
-    given = [word for name, value in variables.items() for word in ("-e", json.dumps({name: value}))]
-    playbook = str(ROOT / "molecule/resources/converge.yml")
-    where = ["-i", os.environ["MOLECULE_INVENTORY_FILE"], "--limit", host.backend.get_hostname()]
-    return subprocess.run(
-        ["ansible-playbook", *where, *options, *given, playbook],
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            "ANSIBLE_FORCE_COLOR": "0",
-            "NO_COLOR": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+@pytest.fixture
+def apply(host: Any, play: Play) -> Apply:
+    """Apply the role to this host again, with other variables: how it ended, and all that was said."""
+
+    def run(*options: str, **variables: Any) -> tuple[int, str]:
+        done = play("--limit", host.backend.get_hostname(), *options, **variables)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
 
 
-def test_a_peer_that_is_no_certificate_changes_nothing(host: Any) -> None:
+def test_a_peer_that_is_no_certificate_changes_nothing(host: Any, apply: Apply) -> None:
     before = host.run(STATE).stdout
-    answer = play(host, tls_peer_authorities=["nonsense"])
-    assert answer.returncode != 0 and "would be invalid" in answer.stdout, answer.stdout
+    code, said = apply(tls_peer_authorities=["nonsense"])
+    assert code != 0 and "would be invalid" in said, said
     assert host.run(STATE).stdout == before
 
 
@@ -61,11 +53,11 @@ def supplied(name: str, key: str) -> dict[str, str]:
     }
 
 
-def test_a_certificate_that_cannot_be_used_changes_nothing(host: Any) -> None:
+def test_a_certificate_that_cannot_be_used_changes_nothing(host: Any, apply: Apply) -> None:
     before = host.run(STATE).stdout
-    answer = play(host, **supplied("unusable", "other"))
-    said = " ".join(answer.stdout.split())
-    assert answer.returncode != 0, answer.stdout
+    code, said = apply(**supplied("unusable", "other"))
+    said = " ".join(said.split())
+    assert code != 0, said
     # All that is wrong is told at once.
     for reason in (
         "does not belong to the certificate",
@@ -73,37 +65,37 @@ def test_a_certificate_that_cannot_be_used_changes_nothing(host: Any) -> None:
         "lacks tls-13,",
         "Nothing was changed",
     ):
-        assert reason in said, answer.stdout
+        assert reason in said, said
     assert "changed=0" in said
     assert host.run(STATE).stdout == before
 
 
-def test_a_dry_run_shows_the_new_certificate_and_not_its_key(host: Any) -> None:
+def test_a_dry_run_shows_the_new_certificate_and_not_its_key(host: Any, apply: Apply) -> None:
     before = host.run(STATE).stdout
-    answer = play(host, "--check", "--diff", "-vvv", **supplied("other", "other"))
-    assert answer.returncode == 0, answer.stdout
-    assert "BEGIN CERTIFICATE" in answer.stdout and "[secret: new content, not shown]" in answer.stdout
+    code, said = apply("--check", "--diff", "-vvv", **supplied("other", "other"))
+    assert code == 0, said
+    assert "BEGIN CERTIFICATE" in said and "[secret: new content, not shown]" in said
     keys = [*COMPANY.glob("*.key"), *COMPANY.parent.glob("authority/hosts/*/host.key")]
-    shown = [path for path in keys if path.read_text().splitlines()[1] in answer.stdout]
+    shown = [path for path in keys if path.read_text().splitlines()[1] in said]
     assert keys and not shown
     assert host.run(STATE).stdout == before
 
 
 @pytest.fixture
-def restored(host: Any) -> Iterator[None]:
+def restored(apply: Apply) -> Iterator[None]:
     yield
-    answer = play(host)
-    assert answer.returncode == 0, answer.stdout
+    code, said = apply()
+    assert code == 0, said
 
 
 # Each play has a limit of its own.
 @pytest.mark.timeout(600)
-def test_a_host_from_which_it_is_removed_keeps_nothing_of_it(host: Any, restored: None) -> None:
+def test_a_host_from_which_it_is_removed_keeps_nothing_of_it(host: Any, apply: Apply, restored: None) -> None:
     assert host.run(LEFT).stdout
     for number in range(2):
-        answer = play(host, tls_state="absent")
-        assert answer.returncode == 0, answer.stdout
-        assert ("changed=0" in answer.stdout) == bool(number)
+        code, said = apply(tls_state="absent")
+        assert code == 0, said
+        assert ("changed=0" in said) == bool(number)
     assert host.run(LEFT).stdout == ""
     trusted = host.run(
         "openssl crl2pkcs7 -nocrl -certfile /etc/ssl/certs/ca-certificates.crt | "
