@@ -1,10 +1,10 @@
 """python -m benchmarks.browser: memory of Debian's Chromium, idle and for each context with an open page.
 
 The whole bench (``make bench ONLY=browser``) also does the steps of a preview on the stand-in of Composer:
-log in, open a lesson, take a picture of the whole page. Our worker with its warm pool does them through its
-own code, reading of the document and keeping of the picture included; a fresh browser for each call does
-them as the library's manual shows it; and Playwright MCP does them with its tools, in a browser that stays.
-Memory under load is sampled while so many jobs are under way all the time.
+log in, open a lesson, take a picture, of the window and then of the whole page. Our worker with its warm pool
+does them through its own code, reading of the document and keeping of the picture included; a fresh browser
+for each call does them as the library's manual shows it; and Playwright MCP does them with its tools, in a
+browser that stays. Memory under load is sampled while so many jobs are under way all the time.
 
 Counted is the proportional set size (PSS) of Chromium's whole process tree: shared pages are divided among
 their users, so that the sum is what the machine loses. Chromium refuses to run its sandbox as root, and we do

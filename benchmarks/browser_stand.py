@@ -2,7 +2,7 @@
 
 The same steps are done in three ways: by our worker's own code, by a browser that is started for the call,
 and through Playwright MCP. Each logs in with the token, opens the lesson, waits until it can be read, and
-takes a picture of the whole page.
+takes a picture: of the whole page, or of the window, which is what the library and the peer do by default.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from playwright.async_api import async_playwright
 from pydantic import SecretStr
 
 from benchmarks.peers_at_hand import ENVIRONMENTS, LOCKS, PeerMissing
+from composer_mcp.browser.extent import Extent
 from composer_mcp.browser.pool import BrowserPool
 from composer_mcp.composer import editor, facts, writes
 from composer_mcp.composer.api import ComposerApi
@@ -106,7 +107,7 @@ class Worker:
         async with asyncio.timeout(LIMIT_SECONDS):
             await self._browsers.ahead()
 
-    async def preview(self) -> Preview:
+    async def preview(self, extent: Extent = "page") -> Preview:
         """Do one job."""
         work = Work(
             job_id=uuid4(),
@@ -123,7 +124,7 @@ class Worker:
             compositions=self._compositions,
             logins=self._logins,
         )
-        result = await handlers.run(PreviewComposition(uid=self._stand.uid), work)
+        result = await handlers.run(PreviewComposition(uid=self._stand.uid, picture=extent), work)
         if not isinstance(result, Preview) or not result.composition_loaded:
             raise TypeError(f"no preview: {result}")
         return result
@@ -150,7 +151,7 @@ async def working(stand: Stand, concurrency: int) -> AsyncIterator[Worker]:
         yield Worker(stand, browsers, composer, file)
 
 
-async def fresh(stand: Stand) -> int:
+async def fresh(stand: Stand, extent: Extent) -> int:
     """Do the steps in a browser that is started for them, as the library's manual shows it."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
@@ -163,7 +164,7 @@ async def fresh(stand: Stand) -> int:
         await page.get_by_text(facts.HOME_BUTTON, exact=True).wait_for()
         await page.goto(stand.address)
         await page.get_by_text(stand.title).first.wait_for()
-        picture = await page.screenshot(full_page=True)
+        picture = await page.screenshot(full_page=extent == "page")
         await browser.close()
     return len(picture)
 
@@ -180,13 +181,13 @@ class Peer:
     def __init__(self, client: Client, stand: Stand) -> None:
         self._client, self._stand = client, stand
 
-    async def preview(self) -> None:
+    async def preview(self, extent: Extent) -> None:
         """Do the steps with its tools."""
         await self._call("browser_navigate", url=self._stand.login)
         await self._call("browser_wait_for", text=facts.HOME_BUTTON)
         await self._call("browser_navigate", url=self._stand.address)
         await self._call("browser_wait_for", text=self._stand.title)
-        await self._call("browser_take_screenshot", fullPage=True)
+        await self._call("browser_take_screenshot", fullPage=extent == "page")
         await self._call("browser_close")
 
     async def _call(self, tool: str, **arguments: object) -> None:

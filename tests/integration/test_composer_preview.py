@@ -63,7 +63,7 @@ async def test_a_lesson_becomes_a_composition_and_a_picture(bench: Bench, standi
         assert saved.created and saved.widgets == 4
         assert saved.url == f"{standin.app_url}/#/embed/composer/{saved.uid}"
         preview = await handlers.run(PreviewComposition(uid=saved.uid), work)
-        assert isinstance(preview, Preview)
+        assert isinstance(preview, Preview) and preview.picture is not None
         picture = await work.artifacts.get(preview.picture)
     assert preview.editor_ready and preview.composition_loaded
     assert preview.final_url == saved.url
@@ -74,6 +74,22 @@ async def test_a_lesson_becomes_a_composition_and_a_picture(bench: Bench, standi
     assert preview.picture_height > 1000
     assert bench.story[-1] == "The preview is ready"
     assert bench.fence.asked == 1
+
+
+async def test_a_picture_shows_as_much_as_was_asked_for(bench: Bench) -> None:
+    async with bench.work(browser={"viewport_width": 900, "viewport_height": 700}) as work:
+        saved = await handlers.run(CreateComposition(lesson=Lesson.model_validate(LESSON)), work)
+        assert isinstance(saved, CompositionSaved)
+        window = await handlers.run(PreviewComposition(uid=saved.uid, picture="window"), work)
+        bench.story.clear()
+        none = await handlers.run(PreviewComposition(uid=saved.uid, picture="none"), work)
+        assert isinstance(window, Preview) and window.picture is not None
+        picture = await work.artifacts.get(window.picture)
+    assert struct.unpack(">II", picture[16:24]) == (window.picture_width, window.picture_height) == (900, 700)
+    assert window.composition_loaded and not window.picture_complete
+    assert isinstance(none, Preview) and none.composition_loaded
+    assert (none.picture, none.picture_width, none.picture_height) == (None, 0, 0)
+    assert "Keeping the picture" not in bench.story
 
 
 async def test_a_blank_page_means_that_the_token_was_rejected(bench: Bench, standin: Standin) -> None:

@@ -96,6 +96,11 @@ async def test_a_teacher_uses_every_tool(studio: Platform, mode: str) -> None:
         picture = (await client.read_resource(preview["picture"])).contents[0]
         assert base64.b64decode(picture.blob).startswith(b"\x89PNG")
 
+        without = await client.call_tool("preview_composition", {"uid": uid, "picture": "none"})
+        assert [part.type for part in without.content] == ["text"], text_of(without)
+        told = without.structured_content
+        assert told["composition_loaded"] and "picture" not in told
+
         versions = await teacher("list_versions", uid=uid)
         assert versions["total"] == len(versions["versions"]) >= 2
         restored = await teacher(

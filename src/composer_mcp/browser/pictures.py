@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import ViewportSize
 
 from composer_mcp.browser.lease import Lease
 
@@ -17,6 +18,8 @@ from composer_mcp.browser.lease import Lease
 TURN_SECONDS = 10.0
 GLIMPSE_SECONDS = 2.0
 GLIMPSE_QUALITY = 40
+#: For the library, to which a page without a size of its own is possible; ours all have one.
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 
 # Fonts and pictures are part of the look: wait for them, but not for one that never comes. What moves is
 # shown where it ends, and what blinks is not shown. The page is as tall as its tallest part, also where a
@@ -49,12 +52,11 @@ DRAWN = f"""async milliseconds => {{
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG, its size, and the height of the page, which may be taller."""
+    """A PNG and its size in pixels."""
 
     data: bytes
     width: int
     height: int
-    page_height: int
 
 
 async def take(lease: Lease, page_height: int, settle_seconds: float) -> Picture:
@@ -64,7 +66,7 @@ async def take(lease: Lease, page_height: int, settle_seconds: float) -> Picture
         PlaywrightError: the page or its browser is gone.
     """
     page = lease.page
-    viewport = page.viewport_size or {"width": 1280, "height": 800}
+    viewport = page.viewport_size or WINDOW
     tallest = max(page_height, viewport["height"])
     height = min(tallest, lease.picture_max_height)
     async with _turn(lease.pictures):
@@ -74,11 +76,21 @@ async def take(lease: Lease, page_height: int, settle_seconds: float) -> Picture
             await page.evaluate(DRAWN, settle_seconds * 1000)
             data = await _png(lease)
             if len(data) <= lease.picture_max_bytes or height <= viewport["height"]:
-                return Picture(data, viewport["width"], height, tallest)
+                return Picture(data, viewport["width"], height)
             # Photographs fill a picture; what is shown of them grows with the height.
             share = lease.picture_max_bytes / len(data)
             height = max(viewport["height"], int(height * min(share, 1) * 0.9))
             await page.set_viewport_size(viewport)
+
+
+async def take_window(lease: Lease) -> Picture:
+    """Take a picture of what fits the window.
+
+    Raises:
+        PlaywrightError: the page or its browser is gone.
+    """
+    viewport = lease.page.viewport_size or WINDOW
+    return Picture(await _png(lease), viewport["width"], viewport["height"])
 
 
 async def glimpse(lease: Lease) -> bytes | None:

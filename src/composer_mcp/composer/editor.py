@@ -19,6 +19,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from pydantic import SecretStr
 
 from composer_mcp.browser import pictures
+from composer_mcp.browser.extent import Extent
 from composer_mcp.browser.lease import Lease, without_secrets
 from composer_mcp.composer import facts
 from composer_mcp.composer.breaker import Resting
@@ -211,8 +212,10 @@ class Editor:
         except PlaywrightError as error:
             raise await self._broken(error) from None
 
-    async def look_at(self, uid: str, document: Document, restored: Logins | None = None) -> Look:
-        """Open a composition, of which ``document`` is the content, and take a picture.
+    async def look_at(
+        self, uid: str, document: Document, extent: Extent = "page", restored: Logins | None = None
+    ) -> Look:
+        """Open a composition, of which ``document`` is the content, and take a picture of that extent.
 
         ``restored`` is given when the page was not logged in itself.
 
@@ -234,7 +237,7 @@ class Editor:
             async with asyncio.timeout(self._limit / 1000 + self._settings.working_copy_seconds):
                 shown = await arrived(page, document, self._settings)
                 seconds = time.monotonic() - started
-                taken = await pictures.take(self._lease, shown.height, self._settings.pictures_seconds)
+                taken = await self._picture(extent, shown.height)
         except (PlaywrightTimeout, TimeoutError):
             raise await self._not_ready() from None
         except PlaywrightError as error:
@@ -247,11 +250,18 @@ class Editor:
             composition_loaded=shown.loaded,
             console_errors=list(self._lease.console_errors),
             network_errors=list(self._lease.network_errors),
-            picture=taken.data,
-            width=taken.width,
-            height=taken.height,
-            page_height=taken.page_height,
+            picture=taken,
+            page_height=shown.height,
         )
+
+    async def _picture(self, extent: Extent, page_height: int) -> pictures.Picture | None:
+        match extent:
+            case "page":
+                return await pictures.take(self._lease, page_height, self._settings.pictures_seconds)
+            case "window":
+                return await pictures.take_window(self._lease)
+            case "none":
+                return None
 
     async def look_back(self, *, picture: bool) -> Evidence:
         """Return what the page shows now, whatever state it is in; never fails."""

@@ -71,9 +71,7 @@ class Look:
     composition_loaded: bool
     console_errors: list[str]
     network_errors: list[str]
-    picture: bytes
-    width: int
-    height: int
+    picture: pictures.Picture | None
     page_height: int
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
+from composer_mcp.browser.extent import Extent
 from composer_mcp.composition.lesson import CompositionChange, Lesson
 
 #: Languages of what the server itself writes: names, descriptions, lesson templates.
@@ -53,10 +54,11 @@ class UpdateComposition(Request):
 
 
 class PreviewComposition(Request):
-    """Open one composition in the editor and take a picture."""
+    """Open one composition in the editor and take a picture, unless none is wanted."""
 
     kind: Literal["preview_composition"] = "preview_composition"
     uid: str
+    picture: Extent = "page"
 
 
 class ListVersions(Request):
@@ -190,12 +192,10 @@ class Preview(Result):
     composition_loaded: bool
     console_errors: list[str]
     network_errors: list[str]
-    picture: str = Field(description="artifact key of the PNG picture")
-    picture_width: int
+    picture: str | None = Field(description="artifact key of the PNG picture, if there is one")
+    picture_width: int = Field(description="pixels; 0 without a picture, as the height")
     picture_height: int
-    picture_complete: bool = Field(
-        default=True, description="false when the page is longer than the picture may be"
-    )
+    picture_complete: bool = Field(default=True, description="false when the page is longer than the picture")
 
 
 class Version(BaseModel):

@@ -63,7 +63,7 @@ async def preview(job_id: str, call: Call) -> bytes:
         raise unknown from None
     record = await services.engine.get(caller.current.get().tenant, identity)
     result = record.outcome() if record.state is JobState.SUCCEEDED else None
-    if not isinstance(result, Preview):
+    if not isinstance(result, Preview) or result.picture is None:
         raise unknown
     return await services.artifacts.get(result.picture)
 

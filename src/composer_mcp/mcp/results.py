@@ -117,6 +117,8 @@ def cause(error: BaseException | None) -> ComposerError | None:
 
 
 async def _picture(preview: Preview, services: Services) -> list[ContentBlock]:
+    if preview.picture is None:
+        return []
     picture = await services.artifacts.get(preview.picture)
     if len(picture) > PICTURE_LIMIT_BYTES:
         return []

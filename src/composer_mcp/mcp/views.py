@@ -63,7 +63,7 @@ class PreviewView(BaseModel):
     composition_loaded: bool
     console_errors: list[str]
     network_errors: list[str]
-    picture: str = Field(description="resource with the PNG")
+    picture: str | None = Field(default=None, description="resource with the PNG")
     picture_width: int
     picture_height: int
     picture_complete: bool
@@ -178,7 +178,8 @@ def _telling(raw: dict[str, Any]) -> Iterator[str]:
 
 
 def _preview(preview: Preview, job_id: uuid.UUID) -> PreviewView:
-    return PreviewView(**preview.model_dump(exclude={"picture"}), picture=f"{PREVIEWS}{job_id}")
+    picture = None if preview.picture is None else f"{PREVIEWS}{job_id}"
+    return PreviewView(**preview.model_dump(exclude={"picture"}), picture=picture)
 
 
 def _versions(found: Versions) -> VersionsView:

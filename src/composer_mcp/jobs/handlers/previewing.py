@@ -16,20 +16,22 @@ PREVIEW_TRIES = 2
 
 
 async def preview(request: PreviewComposition, work: Work) -> Preview:
-    """Open the composition in the editor and keep a picture of it."""
+    """Open the composition in the editor and keep a picture of it, when one is wanted."""
     await ownership.check(request.uid, work)
     await work.progress(0.1, "Reading the composition")
     document = await work.composer.read(request.uid)
     for remaining in reversed(range(PREVIEW_TRIES)):
         try:
-            look = await _look(request.uid, document, work)
+            look = await _look(request, document, work)
             break
         except ComposerError as error:
             if not remaining or not editor.may_pass(error):
                 raise
             await work.progress(0.2, "The browser or its connection failed; trying again")
-    await work.progress(0.9, "Keeping the picture")
-    picture = await work.artifacts.put(look.picture, "image/png")
+    picture, taken = None, look.picture
+    if taken is not None:
+        await work.progress(0.9, "Keeping the picture")
+        picture = await work.artifacts.put(taken.data, "image/png")
     await work.progress(1.0, "The preview is ready")
     return Preview(
         uid=request.uid,
@@ -41,13 +43,14 @@ async def preview(request: PreviewComposition, work: Work) -> Preview:
         console_errors=look.console_errors,
         network_errors=look.network_errors,
         picture=picture,
-        picture_width=look.width,
-        picture_height=look.height,
-        picture_complete=look.height >= look.page_height,
+        picture_width=taken.width if taken else 0,
+        picture_height=taken.height if taken else 0,
+        picture_complete=taken is not None and taken.height >= look.page_height,
     )
 
 
-async def _look(uid: str, document: Document, work: Work) -> Look:
+async def _look(request: PreviewComposition, document: Document, work: Work) -> Look:
+    uid, extent = request.uid, request.picture
     await work.progress(0.3, "Waiting for a browser")
     login = await work.logins.find(work.tenant) if work.logins is not None else None
     async with editor.opened(work.browsers, work.composer, work.findings) as opened:
@@ -55,7 +58,7 @@ async def _look(uid: str, document: Document, work: Work) -> Look:
             await work.progress(0.5, "Opening the composition in the editor")
             try:
                 await opened.restore(login)
-                look = await opened.look_at(uid, document, restored=work.logins)
+                look = await opened.look_at(uid, document, extent, restored=work.logins)
             except NotAccepted:
                 metrics.BROWSER_LOGINS.labels("refused").inc()
                 await work.logins.forget(work.tenant)
@@ -69,4 +72,4 @@ async def _look(uid: str, document: Document, work: Work) -> Look:
         if work.logins is not None:
             await work.logins.keep(work.tenant, await opened.login())
         await work.progress(0.6, "Opening the composition in the editor")
-        return await opened.look_at(uid, document)
+        return await opened.look_at(uid, document, extent)

@@ -9,6 +9,7 @@ from mcp.server.mcpserver import Elicit, Resolve
 from mcp_types import CallToolResult
 from pydantic import AfterValidator, BaseModel, Field
 
+from composer_mcp.browser.extent import Extent
 from composer_mcp.composition.fields import Line
 from composer_mcp.composition.json_values import in_utc
 from composer_mcp.composition.lesson import CompositionChange, RemoveWidget, ReplaceWidget
@@ -33,6 +34,7 @@ from composer_mcp.security import caller
 from composer_mcp.store.compositions import short_id
 
 Moment = Annotated[datetime, AfterValidator(in_utc)]
+EXTENT = "the whole page, what fits the window (quicker, smaller), or none"
 
 
 class Found(BaseModel):
@@ -146,9 +148,11 @@ async def duplicate_composition(
     return await done(call, DuplicateComposition(uid=uid, title=title), idempotency_key)
 
 
-async def preview_composition(uid: Uid, call: Call) -> Annotated[CallToolResult, PreviewView]:
+async def preview_composition(
+    uid: Uid, call: Call, picture: Annotated[Extent, Field(description=EXTENT)] = "page"
+) -> Annotated[CallToolResult, PreviewView]:
     """Open a composition in the real editor: picture, load time, errors of page and network."""
-    return await done(call, PreviewComposition(uid=uid))
+    return await done(call, PreviewComposition(uid=uid, picture=picture))
 
 
 TOOLS = [
