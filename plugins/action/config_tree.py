@@ -19,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 from ansible_collections.euconquisto.composer.plugins.module_utils.config_tree import pack
+from ansible_collections.euconquisto.composer.plugins.plugin_utils.tree_look import question
 
 MANAGED = "Managed by Ansible (euconquisto.composer). Changes made here are overwritten."
 SETTINGS = {"owner", "group", "mode", "state", "secret", "validate"}
@@ -37,7 +38,7 @@ class ActionModule(ActionBase):
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Collect, render, send."""
+        """Collect, render, ask whether the host has it all, send if not."""
         super().run(tmp, task_vars)
         _unused, arguments = self.validate_argument_spec(
             argument_spec={
@@ -59,6 +60,9 @@ class ActionModule(ActionBase):
             entries = self._entries(arguments, rules, task_vars or {})
         except ValueError as error:
             raise AnsibleActionFail(f"{error} Nothing was changed on the host.") from error
+        asked = question(entries)
+        if asked and self._low_level_execute_command(asked)["rc"] == 0:
+            return {"changed": False, "changed_paths": [], "diff": []}
         return self._execute_module(
             module_name="euconquisto.composer.config_tree_apply",
             module_args={"payload": pack(entries)},

@@ -6,20 +6,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: packages
-short_description: Install Debian packages, without waking apt when all are there
+short_description: Have Debian packages installed or removed, without waking apt when all are as declared
 version_added: "0.1.0"
 author:
   - The EuConquisto Composer platform contributors (@euconquisto)
 description:
-  - Looks into dpkg's own list first, which takes milliseconds, and calls M(ansible.builtin.apt) only when a package is missing.
+  - Looks into dpkg's own list first, which takes milliseconds, and calls M(ansible.builtin.apt) only when something is to be done.
   - On an unchanged host apt takes longer than everything else that a role does.
   - Installed packages are not upgraded; that is left to the automatic security updates.
 options:
   name:
-    description: Packages that must be installed.
+    description: Packages that must be installed, or must not be.
     type: list
     elements: str
     required: true
+  state:
+    description: Whether the packages must be there. With V(absent) their configuration goes too.
+    type: str
+    choices: [present, absent]
+    default: present
   install_recommends:
     description: Whether to install what the packages recommend.
     type: bool
@@ -31,10 +36,10 @@ options:
 attributes:
   check_mode:
     description:
-      - Says what would be installed, also on a host that has no list of packages yet.
+      - Says what would be installed or removed, also on a host that has no list of packages yet.
     support: full
   diff_mode:
-    description: Shows the packages that apt would install.
+    description: Shows what apt would do.
     support: full
 seealso:
   - module: ansible.builtin.apt
@@ -44,11 +49,16 @@ EXAMPLES = r"""
 - name: Install
   euconquisto.composer.packages:
     name: [nftables]
+
+- name: Remove
+  euconquisto.composer.packages:
+    name: [telnet, rsh-client]
+    state: absent
 """
 
 RETURN = r"""
 missing:
-  description: Packages that were not installed before.
+  description: Those of the packages that were not installed before.
   returned: always
   type: list
   elements: str
