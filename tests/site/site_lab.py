@@ -156,6 +156,26 @@ class Site:
         """Ask the platform's database."""
         return self.host("core1").ask(f'runuser -u postgres -- psql -d composer -tAc "{query}"')
 
+    def crashes(self, since: float) -> list[str]:
+        """What the platform's own processes logged as errors since a moment (seconds since 1970)."""
+        told = []
+        for name in ("app1", "app2"):
+            lines = (
+                self.host(name)
+                .run(f"journalctl --no-pager -q -o cat -p err -S @{int(since)} -u 'composer-*'")
+                .stdout
+            )
+            for line in lines.splitlines():
+                try:
+                    entry = json.loads(line)
+                    # That the queue's own loop starts again while the database is away is no crash.
+                    if entry.get("logger") != "pgqueuer":
+                        what = entry.get("error") or str(entry.get("exception", ""))[-400:]
+                        told.append(f"{name} {entry.get('event')}: {what}")
+                except ValueError:
+                    told.append(f"{name} {line[:200]}")
+        return told
+
     @contextmanager
     def without(self, host: str, unit: str) -> Iterator[None]:
         """A unit of a host is stopped for a while."""

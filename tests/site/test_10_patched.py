@@ -90,6 +90,11 @@ class Load:
         self.failures: list[str] = []
         self.made = 0
         self.enough = False
+        self.began = time.time()
+
+    def what_failed(self) -> str:
+        """In one line, because a summary shows no more: what callers got, then what the hosts say of it."""
+        return " | ".join([*self.failures[:5], *self.site.crashes(self.began)[-5:]]).replace("\n", " ")
 
     async def _caller(self, caller: int) -> None:
         async with self.site.client(self.bearer) as client:
@@ -136,7 +141,7 @@ def test_every_host_is_patched_under_load_and_no_call_is_lost_or_doubled(
     seconds = time.monotonic() - began
 
     assert done.returncode == 0, done.stdout[-5000:]
-    assert not load.failures, "\n".join(load.failures)
+    assert not load.failures, load.what_failed()
     counts = site.compositions(load.mark)
     assert {title: count for title, count in counts.items() if count != 1} == {}
     assert len(counts) == load.made > 50

@@ -78,6 +78,11 @@ class Postgres:
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "stop", "--wait", "--pgdata", str(self._data), "--mode", mode)
 
+    @property
+    def socket(self) -> Path:
+        """Where it listens without TLS, for whoever stands between it and a client."""
+        return self._folder / f".s.PGSQL.{self.port}"
+
     def sql(self, database: str, statement: str) -> str:
         arguments = ["--host", str(self._folder), "--port", str(self.port), "--username", "postgres"]
         return self._run(
