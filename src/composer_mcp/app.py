@@ -163,18 +163,19 @@ class _State:
         return JSONResponse({"live": True, "version": composer_mcp.__version__})
 
     async def ready(self, _request: Request) -> Response:
-        """Say whether calls can be served now, and if not, why."""
+        """Say whether calls can be served now, and if not, or only after a wait, why."""
         reasons = []
         if self.draining():
             reasons.append(f"draining: {self._settings.web.drain_file} exists")
-        reason = await self._backend.problem()
-        if reason is not None:
-            # Anybody may ask, and drivers say much.
-            reasons.append(redact(reason))
         if self._witness.problem is not None:
             reasons.append(self._witness.problem)
-        content = {"ready": not reasons, "reasons": reasons, "slot": self._settings.web.slot}
-        return JSONResponse(content, 503 if reasons else 200)
+        problem = await self._backend.problem()
+        ready = not reasons and (problem is None or problem.passing)
+        if problem is not None:
+            # Anybody may ask, and drivers say much.
+            reasons.append(redact(problem.reason))
+        content = {"ready": ready, "reasons": reasons, "slot": self._settings.web.slot}
+        return JSONResponse(content, 200 if ready else 503)
 
     async def metrics(self, _request: Request) -> Response:
         """Return the figures of all processes of this host, and those of the queue."""

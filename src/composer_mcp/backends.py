@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import asyncpg
 
@@ -26,6 +27,7 @@ from composer_mcp.runtime.postgres_store import PostgresRuntimeStore
 from composer_mcp.store import database, migrate
 from composer_mcp.store.artifacts import ArtifactStore
 from composer_mcp.store.job_evidence import PostgresJobEvidence
+from composer_mcp.store.patience import PATIENCE_SECONDS
 from composer_mcp.store.postgres_accounts import Bell, PostgresAccounts
 
 if TYPE_CHECKING:
@@ -39,6 +41,13 @@ from job where state in ('queued', 'running', 'input_required') group by state
 """
 
 
+class Problem(NamedTuple):
+    """Why calls cannot be served now; ``passing`` if they wait for its end, and it may well end in time."""
+
+    reason: str
+    passing: bool = False
+
+
 class Backend(Protocol):
     """Opens what the tools work with, and says how it is.
 
@@ -50,7 +59,7 @@ class Backend(Protocol):
     def open(self) -> contextlib.AbstractAsyncContextManager[Services]:
         """Open everything, for as long as the context lasts."""
 
-    async def problem(self) -> str | None:
+    async def problem(self) -> Problem | None:
         """Return why calls cannot be served now; ``None`` if they can."""
 
     async def queue(self) -> QueueNow | None:
@@ -84,6 +93,7 @@ class Shared:
         self.state_keys = credentials.read("state-key").get_secret_value().split()
         self._audit_keys = opening.keys(settings, credentials)
         self._pool: asyncpg.Pool | None = None
+        self._answered = -math.inf
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Services]:
@@ -104,16 +114,19 @@ class Shared:
                     engine, self._artifacts, engine.compositions, accounts, trail, runtime, evidence
                 )
 
-    async def problem(self) -> str | None:
+    async def problem(self) -> Problem | None:
         """See :class:`Backend`."""
         if self._pool is None:
-            return "starting"
+            return Problem("starting")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 lacking = await migrate.lacking(self._pool)
         except (*database.UNREACHABLE, asyncpg.PostgresError) as error:
-            return f"database: {type(error).__name__}: {error}"
-        return f"database: {lacking}; run composer-mcp migrate" if lacking is not None else None
+            # All hosts have the same database: whoever is sent elsewhere, or away, is served no sooner.
+            passing = time.monotonic() < self._answered + PATIENCE_SECONDS
+            return Problem(f"database: {type(error).__name__}: {error}", passing)
+        self._answered = time.monotonic()
+        return None if lacking is None else Problem(f"database: {lacking}; run composer-mcp migrate")
 
     async def queue(self) -> QueueNow | None:
         """See :class:`Backend`."""

@@ -210,7 +210,12 @@ async def test_a_restart_of_the_database_is_survived(platform: Platform) -> None
     async with anyio.create_task_group() as group:
         group.start_soon(call_in_background, platform, results, uid)
         await anyio.to_thread.run_sync(worker.wait_for, "tame.begun")
+        ready = f"http://127.0.0.1:{platform.port}/health/ready"
+        assert (await get(ready)).json()["reasons"] == []
         await anyio.to_thread.run_sync(platform.postgres.stop)
+        # The gateway stays with the host: calls wait, and elsewhere they would wait for the same database.
+        meanwhile = await get(ready)
+        assert meanwhile.status_code == 200 and meanwhile.json()["reasons"][0].startswith("database:")
         await anyio.to_thread.run_sync(platform.postgres.start)
         platform.release("survivor", jobs=2)
     assert not results[0].is_error, results[0]
@@ -219,6 +224,23 @@ async def test_a_restart_of_the_database_is_survived(platform: Platform) -> None
         after = await client.call_tool("get_composition", {"uid": "sit-0001"})
     assert not after.is_error, after
     assert time.monotonic() - began < 10
+
+
+async def test_a_database_that_stays_away_ends_the_readiness(platform: Platform) -> None:
+    platform.start_web()
+    ready = f"http://127.0.0.1:{platform.port}/health/ready"
+    assert (await get(ready)).status_code == 200
+    platform.postgres.stop()
+    try:
+        with anyio.fail_after(30):
+            while (left := await get(ready)).status_code == 200:
+                await anyio.lowlevel.checkpoint()
+        assert left.status_code == 503 and left.json()["reasons"][0].startswith("database:")
+    finally:
+        platform.postgres.start()
+    with anyio.fail_after(30):
+        while (await get(ready)).json()["reasons"]:
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_what_started_without_a_database_serves_when_it_comes(platform: Platform) -> None:
@@ -242,6 +264,11 @@ async def test_what_started_without_a_database_serves_when_it_comes(platform: Pl
     results: list[Any] = []
     await call_in_background(platform, results, "sit-0001")
     assert not results[0].is_error, f"{results[0]}\n{web.output}"
+
+
+async def get(address: str) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=20) as http:
+        return await http.get(address)
 
 
 async def knock(platform: Platform) -> httpx.Response:

@@ -13,6 +13,7 @@ from composer_mcp.alone.issuer import LocalIssuer
 from composer_mcp.audit import opening
 from composer_mcp.audit.sqlite import SqliteAudit
 from composer_mcp.audit.trail import Trail
+from composer_mcp.backends import Problem
 from composer_mcp.browser.pool import BrowserPool
 from composer_mcp.composer import editor
 from composer_mcp.composer.api import ComposerApi
@@ -109,9 +110,10 @@ class Alone:
                     self._engine = engine
                     yield Services(engine, self._artifacts, compositions, accounts, trail, runtime, evidence)
 
-    async def problem(self) -> str | None:
+    async def problem(self) -> Problem | None:
         """See :class:`~composer_mcp.backends.Backend`."""
-        return "starting" if self._engine is None else await self._engine.problem()
+        reason = "starting" if self._engine is None else await self._engine.problem()
+        return None if reason is None else Problem(reason)
 
     async def queue(self) -> QueueNow | None:
         """See :class:`~composer_mcp.backends.Backend`."""
