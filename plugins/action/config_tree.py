@@ -19,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 from ansible_collections.euconquisto.composer.plugins.module_utils.config_tree import pack
+from ansible_collections.euconquisto.composer.plugins.plugin_utils.host_faults import of_start
 from ansible_collections.euconquisto.composer.plugins.plugin_utils.tree_look import question
 
 MANAGED = "Managed by Ansible (euconquisto.composer). Changes made here are overwritten."
@@ -63,11 +64,15 @@ class ActionModule(ActionBase):
         asked = question(entries)
         if asked and self._low_level_execute_command(asked)["rc"] == 0:
             return {"changed": False, "changed_paths": [], "diff": []}
-        return self._execute_module(
+        done: dict[str, Any] = self._execute_module(
             module_name="euconquisto.composer.config_tree_apply",
             module_args={"payload": pack(entries)},
             task_vars=task_vars,
         )
+        # Where the module itself ran it has said what was wrong.
+        if done.get("failed") and "changed_paths" not in done:
+            done["msg"] = of_start(done) or done.get("msg")
+        return done
 
     def _entries(
         self, arguments: dict[str, Any], rules: Rules, task_vars: dict[str, Any]

@@ -14,18 +14,28 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-UNKNOWN = "No package matching"
+from ansible_collections.euconquisto.composer.plugins.plugin_utils.host_faults import (
+    INTERRUPTED,
+    UNKNOWN,
+    of_apt,
+    of_start,
+    said,
+    without_candidate,
+)
+
 #: A shell's own look costs a tenth of a module's way to the host and its start there.
 LOOK = "dpkg-query --show --showformat='${Package} ${db:Status-Status}\\n' -- "
 #: What dpkg-query answers when it does not know one of the packages.
 SOME_UNKNOWN = 1
+#: What dpkg did not finish when the host died; files that were changed are kept.
+FINISH = ["dpkg", "--force-confdef", "--force-confold", "--configure", "--pending"]
 
 
 class ActionModule(ActionBase):
     """The action plugin `packages`."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("name", "state", "install_recommends", "cache_valid_time"))
+    _VALID_ARGS = frozenset(("name", "state", "install_recommends", "cache_valid_time", "lock_seconds"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look first; install what is missing, or remove what is there."""
@@ -36,9 +46,11 @@ class ActionModule(ActionBase):
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 "install_recommends": {"type": "bool", "default": False},
                 "cache_valid_time": {"type": "int", "default": 3600},
+                "lock_seconds": {"type": "int", "default": 300},
             },
         )
         names = arguments.pop("name")
+        arguments["lock_timeout"] = lock = arguments.pop("lock_seconds")
         there = self._installed(names)
         missing = [name for name in names if name not in there]
         found = {"changed": False, "missing": missing}
@@ -46,11 +58,12 @@ class ActionModule(ActionBase):
             surplus = [name for name in names if name in there]
             if not surplus:
                 return found
-            return {**self._apt(task_vars, name=surplus, state="absent", purge=True), "missing": missing}
+            removed = self._apt(task_vars, name=surplus, state="absent", purge=True, lock_timeout=lock)
+            return {**removed, "missing": missing}
         if not missing:
             return found
         installed = self._apt(task_vars, name=missing, **arguments)
-        if self._task.check_mode and UNKNOWN in str(installed.get("msg")):
+        if self._task.check_mode and UNKNOWN.search(said(installed)):
             # A dry run does not fetch the archive's list, which a new host may lack.
             return {**found, "changed": True, "msg": "To be installed; the host has no package list yet."}
         return {**installed, "missing": missing}
@@ -67,10 +80,32 @@ class ActionModule(ActionBase):
         return installed(told["stdout"])
 
     def _apt(self, task_vars: dict[str, Any] | None, **arguments: Any) -> dict[str, Any]:
+        done = self._ask_apt(task_vars, arguments)
+        if done.get("failed") and INTERRUPTED.search(said(done)) and not self._task.check_mode:
+            finished = self._execute_module(
+                module_name="ansible.builtin.command",
+                module_args={"_raw_params": shlex.join(["env", "DEBIAN_FRONTEND=noninteractive", *FINISH])},
+                task_vars=task_vars,
+            )
+            done = finished if finished.get("failed") else self._ask_apt(task_vars, arguments)
+        if not done.get("failed"):
+            return done
+        names = arguments["name"]
+        told = of_start(done) if "module_stderr" in done or "exception" in done else None
+        if told is None:
+            lacking = self._not_offered(names) if UNKNOWN.search(said(done)) else []
+            told = of_apt(done, names, lacking, arguments["lock_timeout"])
+        return {**done, "msg": told}
+
+    def _ask_apt(self, task_vars: dict[str, Any] | None, arguments: dict[str, Any]) -> dict[str, Any]:
         done: dict[str, Any] = self._execute_module(
             module_name="ansible.builtin.apt", module_args=arguments, task_vars=task_vars
         )
         return done
+
+    def _not_offered(self, names: list[str]) -> list[str]:
+        asked = "LC_ALL=C apt-cache policy -- " + " ".join(map(shlex.quote, names))
+        return without_candidate(names, self._low_level_execute_command(asked)["stdout"])
 
 
 def installed(told: str) -> set[str]:

@@ -4,23 +4,28 @@
 """Bring a list of files, directories, links and absences about on this host.
 
 The controller's half is `plugins/action/config_tree.py`. Everything that is read from the host is read first,
-then every validation runs, and only then is anything changed: a refused file leaves the host as it was.
+then every validation runs, then all new files are written beside the old ones, and only then is anything
+changed: a refused file or a full disk leaves the host as it was.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import grp
 import json
 import os
 import pwd
+import re
 import shlex
 import shutil
 import stat
 import tempfile
 import zlib
+
+from ansible_collections.euconquisto.composer.plugins.module_utils.write_faults import explain
+
+NOTHING = "Nothing was changed."
 
 
 class ConfigTreeError(Exception):
@@ -49,6 +54,23 @@ def readable(data):
         return f"[{len(data)} bytes that are not text]\n"
 
 
+def sweep(folder, name):
+    """Remove new files of a run that died before they took their place; those of a run at work stay."""
+    for found in os.listdir(folder):
+        match = re.fullmatch(rf"\.{re.escape(name)}\.([0-9]+)\.new", found)
+        if match and (int(match[1]) == os.getpid() or not at_work(match[1])):
+            os.unlink(os.path.join(folder, found))
+
+
+def at_work(pid):
+    """Whether a process may be a module; after a start of the host its number may be anybody's."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as handle:
+            return b"python" in handle.read()
+    except OSError:
+        return False
+
+
 class Tree:
     """The wanted entries and what is known about the host.
 
@@ -66,6 +88,9 @@ class Tree:
         self.staging = staging
         self.changed_paths = []
         self.diff = []
+        #: New files that wait for their place, by path, and directories that were missing.
+        self._laid = {}
+        self._made = []
 
     def apply(self):
         """Do it. Returns `changed`, `changed_paths` and, when wanted, `diff`."""
@@ -75,12 +100,14 @@ class Tree:
         for entry, plan in planned:
             if entry.get("validate") and "content" in plan["differs"]:
                 self._validate(entry)
-        for entry, plan in planned:
-            if not self.check:
-                self._write(entry, plan)
-            self.changed_paths.append(entry["path"])
-            if self.want_diff:
-                self.diff.append(plan["diff"])
+        if self.check:
+            self.changed_paths = [entry["path"] for entry, _plan in planned]
+        else:
+            self._lay(planned)
+            for entry, _plan in planned:
+                self._put(entry)
+        if self.want_diff:
+            self.diff = [plan["diff"] for _entry, plan in planned]
         outcome = {"changed": bool(planned), "changed_paths": self.changed_paths}
         if self.want_diff:
             outcome["diff"] = self.diff
@@ -176,7 +203,7 @@ class Tree:
                 return -1, -1
             raise ConfigTreeError(
                 f"{entry['path']}: this host has no such user or group: {error.args[0]}. "
-                "Create it, or install the package that does, before this task."
+                f"Create it, or install the package that does, before this task. {NOTHING}"
             ) from None
 
     # Diffs --------------------------------------------------------------------------------------------------
@@ -222,15 +249,16 @@ class Tree:
         command = shlex.split(entry["validate"])
         if self.check and shutil.which(command[0], path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
             return
-        folder = tempfile.mkdtemp(prefix="config_tree-", dir=self.staging)
-        copy = os.path.join(folder, os.path.basename(entry["path"]))
+        copy = os.path.join(self.staging or tempfile.gettempdir(), os.path.basename(entry["path"]))
         try:
-            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as handle:
-                handle.write(to_bytes(entry["content"]))
-            code, out, err = self.run_command([word.replace("%s", copy) for word in command])
-        finally:
-            shutil.rmtree(folder)
+            with tempfile.TemporaryDirectory(prefix="config_tree-", dir=self.staging) as folder:
+                copy = os.path.join(folder, os.path.basename(entry["path"]))
+                descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as handle:
+                    handle.write(to_bytes(entry["content"]))
+                code, out, err = self.run_command([word.replace("%s", copy) for word in command])
+        except OSError as error:
+            raise ConfigTreeError(f"To be checked, {explain(copy, error)} {NOTHING}") from error
         if code != 0:
             # A validator quotes the line it dislikes; of a secret file that would be the secret.
             said = (
@@ -241,21 +269,71 @@ class Tree:
                 f"{said.replace(copy, entry['path'])}\nNothing was changed."
             )
 
-    def _write(self, entry, plan):
-        path, kind = entry["path"], entry["kind"]
-        if kind == "absent":
-            os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-        elif kind == "directory":
-            os.makedirs(path, mode=0o755, exist_ok=True)
-            self._set_attributes(path, entry)
-        elif kind == "link":
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            self._replace(path, lambda new: os.symlink(entry["target"], new))
-        elif "content" in plan["differs"]:
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            self._replace(path, lambda new: self._write_new(new, entry))
-        else:
-            self._set_attributes(path, entry)
+    def _lay(self, planned):
+        """Make missing directories and write each new file beside the old one; all of it or nothing."""
+        for entry, plan in planned:
+            path = entry["path"]
+            try:
+                if entry["kind"] == "directory" and "directory" in plan["differs"]:
+                    self._make_directories(path)
+                    self._set_attributes(path, entry)
+                elif entry["kind"] == "link":
+                    self._lay_new(path, lambda new, target=entry["target"]: os.symlink(target, new))
+                elif entry["kind"] == "file" and "content" in plan["differs"]:
+                    self._lay_new(path, lambda new, wanted=entry: self._write_new(new, wanted))
+            except OSError as error:
+                self._take_away()
+                raise ConfigTreeError(f"{explain(path, error)} {NOTHING}") from error
+            except ConfigTreeError:
+                self._take_away()
+                raise
+
+    def _put(self, entry):
+        """Let one entry take its place."""
+        path = entry["path"]
+        try:
+            if path in self._laid:
+                os.replace(self._laid[path], path)
+                del self._laid[path]
+            elif entry["kind"] == "absent":
+                os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+            elif path not in self._made:
+                self._set_attributes(path, entry)
+        except OSError as error:
+            state = NOTHING
+            if self.changed_paths:
+                before = ", ".join(self.changed_paths)
+                state = f"Changed before it: {before}; the services concerned were not told."
+            self._take_away()
+            raise ConfigTreeError(f"{explain(path, error)} {state}") from error
+        self.changed_paths.append(path)
+
+    def _take_away(self):
+        for new in self._laid.values():
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+        for path in reversed(self._made):
+            # One that is in use already stays.
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+    def _make_directories(self, path):
+        missing = []
+        while not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for path in reversed(missing):
+            os.mkdir(path, mode=0o755)
+            self._made.append(path)
+
+    def _lay_new(self, path, make):
+        folder, name = os.path.split(path)
+        self._make_directories(folder)
+        sweep(folder, name)
+        new = os.path.join(folder, f".{name}.{os.getpid()}.new")
+        # Known before it is made: half of it is taken away too.
+        self._laid[path] = new
+        make(new)
 
     def _write_new(self, new, entry):
         # Closed to everybody until owner and mode are final: a secret is never readable in between.
@@ -269,18 +347,3 @@ class Tree:
     def _set_attributes(self, where, entry):
         os.chown(where, *self._owner(entry))
         os.chmod(where, int(entry["mode"], 8))
-
-    @staticmethod
-    def _replace(path, make):
-        new = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.new")
-        try:
-            make(new)
-            os.replace(new, path)
-        except OSError as error:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(new)
-            if error.errno == errno.EROFS:
-                raise ConfigTreeError(
-                    f"{path}: its file system is read-only; the file is as it was."
-                ) from error
-            raise

@@ -17,7 +17,8 @@ description:
     A template ends in C(.j2), which the target's name lacks.
   - Everything is sent to the host at once. The host writes only what differs, each file atomically.
   - >-
-    All validations run before the first file is replaced. When one fails, nothing has been changed.
+    All validations run, and all new files are written beside the old ones, before the first file is replaced. When a
+    validation fails, the disk is full or read-only, nothing has been changed.
   - Names that begin with an underscore are not deployed, so that templates can import from them.
   - A source file with an execute bit is deployed with mode C(0755) unless O(paths) says otherwise.
   - Directories that are missing are made as C(root:root) C(0755). Existing directories are left alone unless O(paths) names them.

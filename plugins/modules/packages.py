@@ -14,6 +14,8 @@ description:
   - Looks into dpkg's own list first, which takes milliseconds, and calls M(ansible.builtin.apt) only when something is to be done.
   - On an unchanged host apt takes longer than everything else that a role does.
   - Installed packages are not upgraded; that is left to the automatic security updates.
+  - What dpkg did not finish, because the host or a run was stopped in the middle of it, is finished first.
+  - Every package that no archive offers is named before the first one is installed.
 options:
   name:
     description: Packages that must be installed, or must not be.
@@ -33,6 +35,11 @@ options:
     description: Seconds for which a list of available packages is fresh enough.
     type: int
     default: 3600
+  lock_seconds:
+    description:
+      - Seconds to wait while another program works with packages. The error after that names the program.
+    type: int
+    default: 300
 attributes:
   check_mode:
     description:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +199,51 @@ def test_any_bytes_survive_the_wire(host: Host) -> None:
     assert unpack(pack([wanted])) == [wanted]
     host.apply(*unpack(pack([wanted])))
     assert (host.root / "raw").read_bytes() == raw
+
+
+def test_a_file_that_cannot_be_written_leaves_all_of_the_tree_as_it_was(host: Host) -> None:
+    old, made = host.root / "a.conf", host.root / "made/deep"
+    old.write_text("old\n")
+    # The longest name that a file may have: what is written beside it has a longer one.
+    too_long = host.root / ("x" * 255)
+    with pytest.raises(
+        ConfigTreeError, match=r"x{255} cannot be changed: File name too long.*Nothing was changed"
+    ):
+        host.apply(entry(old), entry(made / "b.conf"), entry(too_long))
+    assert old.read_text() == "old\n"
+    assert sorted(path.name for path in host.root.iterdir()) == ["a.conf", "staging"]
+
+
+def test_a_change_that_fails_at_last_names_what_was_changed_before(host: Host) -> None:
+    (host.root / "full").mkdir()
+    first = host.root / "full/a.conf"
+    with pytest.raises(ConfigTreeError) as caught:
+        host.apply(entry(first), {"path": str(host.root / "full"), "kind": "absent"})
+    assert "full cannot be changed: Directory not empty" in str(caught.value)
+    assert f"Changed before it: {first}; the services concerned were not told." in str(caught.value)
+    assert [path.name for path in (host.root / "full").iterdir()] == ["a.conf"]
+
+
+def test_what_a_host_left_that_died_while_writing_is_removed_by_the_next_run(host: Host) -> None:
+    # No process has this number; the kernel's limit is lower.
+    (host.root / ".a.conf.99999999.new").write_text("half")
+    # As after a start, when numbers of processes come again.
+    (host.root / f".a.conf.{os.getpid()}.new").write_text("half")
+    # The first process is no module.
+    (host.root / ".a.conf.1.new").write_text("half")
+    host.apply(entry(host.root / "a.conf"))
+    assert sorted(path.name for path in host.root.iterdir()) == ["a.conf", "staging"]
+    assert (host.root / "a.conf").read_text() == "new\n"
+
+
+def test_what_another_run_is_writing_is_left_to_it(host: Host) -> None:
+    waiting = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        # Before its first word the kernel may not know yet what it runs.
+        other.stdout.readline()
+        theirs = host.root / f".a.conf.{other.pid}.new"
+        theirs.write_text("theirs\n")
+        host.apply(entry(host.root / "a.conf"))
+        other.communicate(b"\n", timeout=30)
+    assert theirs.read_text() == "theirs\n"
