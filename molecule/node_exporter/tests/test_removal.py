@@ -12,6 +12,7 @@ pytestmark = pytest.mark.timeout(480)
 PACKAGES = ("prometheus-node-exporter", "prometheus-node-exporter-collectors")
 # Whatever the role writes has one of these in its path.
 TRACES = "-path '*composer*node*exporter*' -o -path '*composer*host-metrics*' -o -path '*composer*apparmor*'"
+TRACES += " -o -path '*composer*backup*'"
 
 
 def traces(host: Any) -> str:
@@ -19,9 +20,8 @@ def traces(host: Any) -> str:
     found = host.run(
         f"find /etc /usr/local /var/lib \\( {TRACES} -o -path '*prometheus-node-exporter*.d*' \\)"
     ).stdout
-    units = host.run(
-        "systemctl list-units --all --no-legend --plain '*node-exporter*' '*apparmor-metrics*'"
-    ).stdout
+    names = "'*node-exporter*' '*apparmor-metrics*' '*backup-metrics*'"
+    units = host.run(f"systemctl list-units --all --no-legend --plain {names}").stdout
     return str(found + units)
 
 
@@ -49,6 +49,7 @@ def test_the_role_undoes_itself_and_comes_back(hosts: Any, play: Any) -> None:
     for host in hosts:
         assert host.service("prometheus-node-exporter").is_running
         assert host.service("composer-apparmor-metrics.timer").is_running
+        assert host.service("composer-backup-metrics.timer").is_running
     unchanged = play()
     assert unchanged.returncode == 0 and unchanged.stdout.count("changed=0") == len(hosts)
 
