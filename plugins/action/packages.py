@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.euconquisto.composer.plugins.plugin_utils.host_faults import (
     INTERRUPTED,
+    LOCKED,
     UNKNOWN,
     of_apt,
     of_start,
@@ -91,10 +92,12 @@ class ActionModule(ActionBase):
         if not done.get("failed"):
             return done
         names = arguments["name"]
-        told = of_start(done) if "module_stderr" in done or "exception" in done else None
+        # Where apt-get itself ran it has something to say.
+        told = of_start(done) if "stderr" not in done else None
         if told is None:
             lacking = self._not_offered(names) if UNKNOWN.search(said(done)) else []
-            told = of_apt(done, names, lacking, arguments["lock_timeout"])
+            holder = self._holder(task_vars) if LOCKED.search(said(done)) else None
+            told = of_apt(done, names, lacking, arguments["lock_timeout"], holder)
         return {**done, "msg": told}
 
     def _ask_apt(self, task_vars: dict[str, Any] | None, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +105,13 @@ class ActionModule(ActionBase):
             module_name="ansible.builtin.apt", module_args=arguments, task_vars=task_vars
         )
         return done
+
+    def _holder(self, task_vars: dict[str, Any] | None) -> str | None:
+        """Who works with packages now; apt tells it while it waits, and not always."""
+        asked = self._execute_module(
+            module_name="euconquisto.composer.updates", module_args={"lock_seconds": 0}, task_vars=task_vars
+        )
+        return f"process {asked['process']} ({asked['program']})" if "process" in asked else None
 
     def _not_offered(self, names: list[str]) -> list[str]:
         asked = "LC_ALL=C apt-cache policy -- " + " ".join(map(shlex.quote, names))

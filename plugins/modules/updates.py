@@ -170,6 +170,7 @@ def wait_for_others(module):
                 f"`journalctl -u apt-daily-upgrade`), or end it if it hangs, then run this again. {NOTHING}",
                 lock=path,
                 process=pid,
+                program=called(pid),
             )
         time.sleep(1)
 

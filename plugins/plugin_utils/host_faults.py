@@ -49,17 +49,26 @@ def of_start(result: Mapping[str, Any]) -> str | None:
     return f"Nothing can be done on this host: {reason}. {remedy}, {AGAIN} Nothing was changed on it."
 
 
-def of_apt(result: Mapping[str, Any], names: Sequence[str], missing: Sequence[str], lock_seconds: int) -> str:
-    """Why apt failed with the packages `names`; `missing` are those that no archive of the host offers."""
+def of_apt(
+    result: Mapping[str, Any],
+    names: Sequence[str],
+    missing: Sequence[str],
+    lock_seconds: int,
+    holder: str | None = None,
+) -> str:
+    """Why apt failed with the packages `names`.
+
+    `missing` are those that no archive of the host offers, `holder` is who was seen to work with packages.
+    """
     told = said(result)
     complaints = "; ".join(dict.fromkeys(ERROR.findall(told))) or str(result.get("msg", "")).strip()
     wanted = ", ".join(names)
     if locked := LOCKED.search(told):
         # Where its patience is at an end apt tells the lock, and only while it waits the process.
-        holder = HOLDER.search(f"{told}\n{result.get('stdout', '')}")
-        who = f"process {holder[1]} ({holder[2]}) holds" if holder else "somebody holds"
+        waited = HOLDER.search(f"{told}\n{result.get('stdout', '')}")
+        who = holder or (f"process {waited[1]} ({waited[2]})" if waited else "somebody")
         return (
-            f"Another program has been working with packages for {lock_seconds} s: {who} {locked[1]}, "
+            f"Another program has been working with packages for {lock_seconds} s: {who} holds {locked[1]}, "
             f"and {wanted} must wait for it. See what it does (`fuser -v {locked[1]}`; unattended-upgrades: "
             f"`journalctl -u apt-daily-upgrade`). Let it finish, or end it if it hangs, {AGAIN} {UNTOUCHED}"
         )

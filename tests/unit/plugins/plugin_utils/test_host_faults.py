@@ -59,6 +59,11 @@ def test_a_held_lock_is_told_with_its_holder(result: dict[str, Any], expected: s
     assert "Let it finish" in said and said.endswith("No package was installed or removed on this host.")
 
 
+def test_who_was_seen_to_hold_a_lock_is_told_rather_than_what_apt_knows() -> None:
+    said = of_apt(failed(stderr=LOCK, stdout=WAITED), ["probe"], [], 300, "process 7 (aptitude upgrade)")
+    assert "process 7 (aptitude upgrade) holds /var/lib/dpkg/lock-frontend, and probe must wait" in said
+
+
 def test_a_lock_that_was_waited_for_in_time_is_not_blamed() -> None:
     said = told(failed(stderr="E: Sub-process /usr/bin/dpkg returned an error code (1)", stdout=WAITED))
     assert said.startswith(
