@@ -88,7 +88,9 @@ class ActionModule(ActionBase):
                 module_args={"_raw_params": shlex.join(["env", "DEBIAN_FRONTEND=noninteractive", *FINISH])},
                 task_vars=task_vars,
             )
-            done = finished if finished.get("failed") else self._ask_apt(task_vars, arguments)
+            # What was set up is a change, also where apt then finds nothing to do.
+            again = finished if finished.get("failed") else self._ask_apt(task_vars, arguments)
+            done = again if again.get("failed") else {**again, "changed": True}
         if not done.get("failed"):
             return done
         names = arguments["name"]
