@@ -14,6 +14,8 @@ FOLDER = "/etc/ssl/composer"
 SETTINGS = "/etc/composer-certificate/acme.json"
 RUNS = "[Service]\\nExecStart=/usr/bin/sleep infinity\\n"
 RENEW = "systemctl start composer-certificate-acme"
+#: The watch has told of what changed last, and looks out for what changes next.
+SETTLED = "systemctl start composer-certificate && ! systemctl is-active --quiet composer-certificate"
 PROOF = "/.well-known/acme-challenge"
 SCRIPT = Path(__file__).parents[1] / "old_pair.py"
 
@@ -114,12 +116,11 @@ def test_its_successor_comes_in_time_and_reaches_exactly_those_who_use_it(
 ) -> None:
     old = age(host)
     assert shows_what_it_has(host)
-    settled = "systemctl start composer-certificate && ! systemctl is-active --quiet composer-certificate"
-    assert host.run(settled).succeeded
+    assert host.run(SETTLED).succeeded
     user, bystander = process(host, "front-user"), process(host, "host-user")
     assert host.run(RENEW).succeeded, journal(host)
     assert fingerprint(host) != old and shows_what_it_has(host)
-    assert host.run(settled).succeeded
+    assert host.run(SETTLED).succeeded
     assert process(host, "front-user") != user
     assert process(host, "host-user") == bystander
     test_a_caller_that_trusts_the_public_authority_is_let_in(host, onlooker)
@@ -127,6 +128,7 @@ def test_its_successor_comes_in_time_and_reaches_exactly_those_who_use_it(
 
 def test_prometheus_is_told_of_the_new_end(host: Any, restored: None) -> None:
     age(host)
+    assert host.run(SETTLED).succeeded
     assert host.run(RENEW).succeeded
     ends = host.run(
         f'date -d "$(openssl x509 -in {FOLDER}/front.crt -noout -enddate | cut -d= -f2)" +%s'
