@@ -73,11 +73,10 @@ def of_apt(
             f"`journalctl -u apt-daily-upgrade`). Let it finish, or end it if it hangs, {AGAIN} {UNTOUCHED}"
         )
     if UNKNOWN.search(told):
-        lacking = ", ".join(missing) or ", ".join(UNKNOWN.findall(told))
-        first = lacking.split(", ")[0]
+        lacking = list(missing) or UNKNOWN.findall(told)
         return (
-            f"No package archive of this host offers {lacking}. Is the name right for this release of Debian "
-            f"(`apt-cache policy {first}`), and does a file in /etc/apt/sources.list.d name an archive that "
+            f"No package archive of this host offers {', '.join(lacking)}. Is the name right for this release of "
+            f"Debian (`apt-cache policy {lacking[0]}`), and does a file in /etc/apt/sources.list.d name an archive that "
             f"has it? Mend that, `apt-get update`, {AGAIN} {UNTOUCHED}"
         )
     if UNREACHED.search(told):
