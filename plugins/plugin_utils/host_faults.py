@@ -75,9 +75,10 @@ def of_apt(
     if UNKNOWN.search(told):
         lacking = list(missing) or UNKNOWN.findall(told)
         return (
-            f"No package archive of this host offers {', '.join(lacking)}. Is the name right for this release of "
-            f"Debian (`apt-cache policy {lacking[0]}`), and does a file in /etc/apt/sources.list.d name an archive that "
-            f"has it? Mend that, `apt-get update`, {AGAIN} {UNTOUCHED}"
+            f"No package archive of this host offers {', '.join(lacking)}. Is the name right for this "
+            f"release of Debian (`apt-cache policy {lacking[0]}`), and does a file in "
+            "/etc/apt/sources.list.d name an archive that has it? Mend that, `apt-get update`, "
+            f"{AGAIN} {UNTOUCHED}"
         )
     if UNREACHED.search(told):
         return (
