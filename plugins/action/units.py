@@ -48,7 +48,8 @@ class ActionModule(ActionBase):
             told = self._service(task_vars, name=name, **wanted)
             if told.get("failed"):
                 return {**told, **done, "msg": f"{name}: {told.get('msg', 'no reason given')}"}
-            done = {"changed": True, "units": [*done["units"], name]}
+            if told.get("changed"):
+                done = {"changed": True, "units": [*done["units"], name]}
         return done
 
     def _look(self, names: list[str]) -> dict[str, tuple[bool, bool]]:

@@ -50,25 +50,26 @@ def small(hosts: Any, play: Any) -> Iterator[list[Any]]:
         host.run("umount /srv/small; rm -r /srv/small /srv/elsewhere")
 
 
+def refused(small: Any, play: Any, why: str) -> str:
+    """A role that cannot write says why of every host, and changes nothing; returns what it said."""
+    before = [seen(host) for host in small]
+    done = play(playbook=ROLE, content=NEW)
+    said = told(done)
+    assert done.returncode != 0 and said.count(why) >= len(small), said
+    assert said.count("Nothing was changed.") >= len(small)
+    assert [seen(host) for host in small] == before
+    return said
+
+
 def test_a_full_disk_is_told_and_every_file_is_as_it_was(small: Any, play: Any) -> None:
     for host in small:
         assert host.run("head -c 1M /dev/zero > /srv/small/ballast").failed
-    before = [seen(host) for host in small]
-    done = play(playbook=ROLE, content=NEW)
-    assert done.returncode != 0
-    said = told(done)
-    assert said.count(
-        "/srv/small/a.conf cannot be written: the file system on /srv/small is full (0 kB"
-    ) >= len(small)
-    assert "apt-get clean" in said and said.count("Nothing was changed.") >= len(small)
-    assert [seen(host) for host in small] == before
+    full = "/srv/small/a.conf cannot be written: the file system on /srv/small is full (0 kB"
+    assert "apt-get clean" in refused(small, play, full)
     # Room for some of the files is not enough either.
     for host in small:
         host.run("truncate --size 32K /srv/small/ballast")
-    done = play(playbook=ROLE, content=NEW)
-    assert done.returncode != 0
-    assert told(done).count("/srv/small/sub/b.conf cannot be written: ") >= len(small)
-    assert [seen(host) for host in small] == before
+    refused(small, play, "/srv/small/sub/b.conf cannot be written: ")
     # With room for all of them the next run finishes.
     for host in small:
         host.run("rm /srv/small/ballast; mount -o remount,size=1m /srv/small")
@@ -82,15 +83,7 @@ def test_a_full_disk_is_told_and_every_file_is_as_it_was(small: Any, play: Any) 
 def test_a_read_only_file_system_is_told_and_every_file_is_as_it_was(small: Any, play: Any) -> None:
     for host in small:
         assert host.run("mount -o remount,ro /srv/small").succeeded
-    before = [seen(host) for host in small]
-    done = play(playbook=ROLE, content=NEW)
-    assert done.returncode != 0
-    said = told(done)
-    assert said.count(
-        "/srv/small/a.conf cannot be written: the file system on /srv/small is read-only."
-    ) >= len(small)
-    assert said.count("Nothing was changed.") >= len(small)
-    assert [seen(host) for host in small] == before
+    refused(small, play, "/srv/small/a.conf cannot be written: the file system on /srv/small is read-only.")
 
 
 @pytest.fixture
