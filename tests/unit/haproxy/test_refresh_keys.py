@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.machinery
-import importlib.util
 import json
 import subprocess
 from collections.abc import Callable, Sequence
@@ -15,6 +13,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from tests.unit.host_programs import load
 
 SCRIPT = (
     Path(__file__).resolve().parents[3] / "roles/haproxy/files/keys/usr/local/lib/composer-edge/refresh-keys"
@@ -60,12 +60,7 @@ def ed25519_jwk(kid: str) -> dict[str, Any]:
 
 @pytest.fixture
 def script() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("refresh_keys", str(SCRIPT))
-    spec = importlib.util.spec_from_loader("refresh_keys", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return load(SCRIPT)
 
 
 #: Runs the fetcher; may be given the algorithms that are declared for the issuer and can be verified.

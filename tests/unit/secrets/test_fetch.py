@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +9,8 @@ from typing import Any
 
 import hvac
 import pytest
+
+from tests.unit.host_programs import load
 
 PROGRAM = Path(__file__).parents[3] / "roles/secrets/files/usr/local/lib/composer-secrets/fetch"
 SECRETS = {
@@ -42,11 +42,7 @@ class StandInClient:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("fetch", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("fetch", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    module = load(PROGRAM)
     for name, file in {
         "CONFIGURATION": "fetch.json",
         "IDENTITY": "identity.json",

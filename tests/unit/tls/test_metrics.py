@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.machinery
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -15,18 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.unit.host_programs import load
+
 PROGRAM = Path(__file__).parents[3] / "roles/tls/files/usr/local/lib/composer-certificate/metrics"
 ENDS = datetime.datetime(2031, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
 
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("metrics", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("metrics", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return load(PROGRAM)
 
 
 def certificate(name: str, ends: datetime.datetime = ENDS) -> str:

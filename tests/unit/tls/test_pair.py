@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import ipaddress
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.unit.host_programs import load
+
 PROGRAM = Path(__file__).parents[3] / "roles/tls/files/usr/local/lib/composer-certificate/pair.py"
 DAY = datetime.timedelta(days=1)
 NAMES = ["door.example.org", "192.0.2.7", "2001:db8::7"]
@@ -22,14 +22,7 @@ NAMES = ["door.example.org", "192.0.2.7", "2001:db8::7"]
 
 @pytest.fixture(scope="module")
 def pair() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pair", PROGRAM)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True
-    spec.loader.exec_module(module)
-    sys.dont_write_bytecode = before
-    return module
+    return load(PROGRAM)
 
 
 def make(folder: Path, name: str = "door", life: int = 90, left: float = 60) -> tuple[Path, Path]:

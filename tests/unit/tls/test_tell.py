@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,20 +12,16 @@ from typing import Any
 
 import pytest
 
+from tests.unit.host_programs import load
+
 PROGRAM = Path(__file__).parents[3] / "roles/tls/files/usr/local/lib/composer-certificate/tell"
 UNIT = {"unit": "front.service", "certificates": ["host"]}
 
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.syspath_prepend(str(PROGRAM.parent))
-    loader = importlib.machinery.SourceFileLoader("tell", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("tell", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    yield module
+    yield load(PROGRAM)
     sys.modules.pop("pair", None)
 
 
