@@ -134,12 +134,12 @@ class Site:
         return ssl.create_default_context(cafile=str(self.lab.authority))
 
     @asynccontextmanager
-    async def client(self, bearer: str) -> AsyncIterator[Client]:
-        """An MCP client at the front door, as an assistant has it; it repeats nothing by itself."""
+    async def client(self, bearer: str, url: str = "") -> AsyncIterator[Client]:
+        """An MCP client at the front door, or another address; it repeats nothing by itself."""
         headers = {"Authorization": f"Bearer {bearer}"}
         async with (
             httpx2.AsyncClient(verify=self.tls, headers=headers, timeout=150, trust_env=False) as http,
-            Client(streamable_http_client(self.lab.url, http_client=http)) as client,
+            Client(streamable_http_client(url or self.lab.url, http_client=http)) as client,
         ):
             yield client
 

@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import subprocess
-import sys
 import time
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
-from mcp.shared.exceptions import MCPError
+from patching import COMPOSER_SECONDS, STARTED, Load, patch, told
 from site_lab import Site, lesson, said
 
 from lab import config
-from lab import site as ansible
-from lab.machine import PROJECT
 
 # Gateway, database, web process, workers, ssh: all of them have it loaded.
 PACKAGE = "libssl3t64"
-AT_ONCE = 4
-COMPOSER_SECONDS = 0.5
-PLAY_SECONDS = 1200
-STARTED = "cut -d' ' -f22 /proc/1/stat"
-
-
-def patch(site: Site, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """The playbook, as an operator starts it; its output goes to the log too."""
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).parent / "ansible-playbook"),
-            *("playbooks/patch.yml", "-i", "inventories/lab", "-e", json.dumps(variables), *words),
-        ],
-        cwd=PROJECT,
-        env=ansible.environment(site.lab),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PLAY_SECONDS,
-        check=False,
-    )
-    print(done.stdout, done.stderr)
-    return done
-
-
-def told(done: subprocess.CompletedProcess[str]) -> str:
-    """What it said, without the line breaks of its layout."""
-    return " ".join((done.stdout + done.stderr).split())
 
 
 def offer(site: Site, mark: str, *names: str) -> dict[str, str]:
@@ -79,48 +43,6 @@ def still_old(site: Site) -> dict[str, str]:
     names = "xargs -r ps -o comm= -p | grep -v unattended"
     found = {host.name: host.run(f"{search} | {names}").stdout.split() for host in site.hosts}
     return {name: " ".join(processes) for name, processes in found.items() if processes}
-
-
-class Load:
-    """Callers who go on until they are told to stop; each call is made once."""
-
-    def __init__(self, site: Site, bearer: str) -> None:
-        self.site, self.bearer = site, bearer
-        self.mark = f"patched-{uuid.uuid4().hex[:8]}"
-        self.failures: list[str] = []
-        self.made = 0
-        self.enough = False
-        self.began = time.time()
-
-    def what_failed(self) -> str:
-        """In one line, because a summary shows no more: what callers got, then what the hosts say of it."""
-        return " | ".join([*self.failures[:5], *self.site.crashes(self.began)[-5:]]).replace("\n", " ")
-
-    async def _caller(self, caller: int) -> None:
-        async with self.site.client(self.bearer) as client:
-            number = 0
-            while not self.enough:
-                number += 1
-                title = f"{self.mark} {caller}-{number}"
-                arguments = {"lesson": lesson(title), "idempotency_key": title.replace(" ", "-")}
-                began = time.strftime("%H:%M:%S")
-                try:
-                    result = await client.call_tool("create_composition", arguments, read_timeout_seconds=150)
-                    if result.is_error:
-                        self.failures.append(f"{began} {title}: {said(result)}")
-                except (OSError, MCPError, httpx2.HTTPError, TimeoutError) as error:
-                    self.failures.append(f"{began} {title}: {type(error).__name__}: {error}")
-                self.made += 1
-
-    async def during(self, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Patch while the callers call."""
-        async with asyncio.TaskGroup() as group:
-            for caller in range(AT_ONCE):
-                group.create_task(self._caller(caller))
-            try:
-                return await asyncio.to_thread(patch, self.site, *words, **variables)
-            finally:
-                self.enough = True
 
 
 def test_every_host_is_patched_under_load_and_no_call_is_lost_or_doubled(

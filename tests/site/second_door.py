@@ -1,0 +1,128 @@
+"""A second front door joins the platform, and a balancer passes callers on to both, as a site with two would have it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from patching import play
+from site_lab import Site
+
+from lab import config, hosts, images
+from lab.machine import PROJECT, podman
+
+NAME, NUMBER = "edge2", 13
+BALANCER_NUMBER = 14
+IMAGE = "debian13-baked"
+#: As docs/front-doors.md shows it to operators.
+BALANCER = """
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 200s
+    timeout server 200s
+    timeout check 2s
+    retries 3
+    option redispatch 1
+
+frontend callers
+    bind :443
+    default_backend doors
+
+backend doors
+    balance roundrobin
+    option httpchk
+    http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host {name}
+    default-server send-proxy-v2 check inter 1s fall 2 rise 2 check-ssl verify required ca-file /authority.crt check-sni {name} verifyhost {name}
+    server edge1 {first}:443
+    server edge2 {second}:443
+"""
+
+
+@dataclass(frozen=True)
+class TwoDoors:
+    """Where the balancer answers, and the inventory that has the second door."""
+
+    url: str
+    inventory: Path
+
+
+@contextmanager
+def standing(site: Site) -> Iterator[TwoDoors]:
+    """Both stand for a while."""
+    lab = site.lab
+    second, balancer = (f"{lab.prefix}.{number}" for number in (NUMBER, BALANCER_NUMBER))
+    port = lab.port + 10
+    folder = lab.state / "second-door"
+    folder.mkdir(exist_ok=True)
+    inventory = folder / "edge2.yml"
+    # JSON is YAML, and Ansible reads both files of hosts as one.
+    inventory.write_text(json.dumps(_inventory(second, balancer, lab.port, port)), encoding="utf-8")
+    containers = [lab.container(NAME), lab.container("balancer")]
+    hosts.remove(containers)
+    known = lab.state / "ssh" / "known_hosts"
+    former = known.read_text(encoding="utf-8")
+    try:
+        _boot(site, second)
+        public = podman("exec", containers[0], "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout.split()
+        known.write_text(f"{former}{second} {public[0]} {public[1]}\n", encoding="utf-8")
+        done = play(site, "site.yml", "-i", str(inventory))
+        assert done.returncode == 0, done.stdout[-5000:]
+        settings = folder / "balancer.cfg"
+        text = BALANCER.format(name=config.FRONT_DOOR, first=lab.address("edge1"), second=second)
+        settings.write_text(text, encoding="utf-8")
+        _balance(site, balancer, port, settings)
+        yield TwoDoors(f"https://localhost:{port}/mcp", inventory)
+    finally:
+        hosts.remove(containers)
+        known.write_text(former, encoding="utf-8")
+
+
+def _inventory(second: str, balancer: str, *ports: int) -> dict[str, object]:
+    names = [config.FRONT_DOOR, *(f"localhost:{port}" for port in ports)]
+    settings = {"haproxy_balancers": [balancer], "haproxy_leave_seconds": 5}
+    return {
+        "all": {
+            "hosts": {NAME: {"host_address": second}},
+            "children": {
+                "edge": {"hosts": {NAME: {}}, "vars": settings},
+                # The balancer's port belongs to the name by which callers reach it here.
+                "app": {"vars": {"composer_mcp_allowed_hosts": names}},
+            },
+        }
+    }
+
+
+def _labels(site: Site) -> dict[str, str]:
+    label, _, name = site.lab.label.partition("=")
+    return {label: name, "composer.project": str(PROJECT)}
+
+
+def _boot(site: Site, address: str) -> None:
+    lab = site.lab
+    second = hosts.Host(
+        container=lab.container(NAME),
+        hostname=NAME,
+        image=images.reference(IMAGE),
+        network=lab.network,
+        address=address,
+        key=lab.state / "ssh" / "id_ed25519",
+        names=lab.names(),
+        labels=_labels(site),
+    )
+    hosts.start([second])
+
+
+def _balance(site: Site, address: str, port: int, settings: Path) -> None:
+    lab = site.lab
+    labels = [word for name, value in _labels(site).items() for word in ("--label", f"{name}={value}")]
+    podman(
+        "run", "--detach", "--name", lab.container("balancer"), "--hostname", "balancer",
+        "--network", lab.network, "--ip", address, "--mac-address", hosts.hardware_address(address),
+        "--publish", f"127.0.0.1:{port}:443", *labels,
+        "-v", f"{settings}:/balancer.cfg:ro", "-v", f"{lab.authority}:/authority.crt:ro",
+        images.reference(IMAGE), "haproxy", "-W", "-db", "-f", "/balancer.cfg",
+    )  # fmt: skip

@@ -1,0 +1,79 @@
+"""Two front doors behind a balancer are rebooted, one after the other, and no caller notices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import second_door
+from patching import COMPOSER_SECONDS, STARTED, Load, patch, told
+from site_lab import Site, lesson, said
+
+from lab.machine import podman
+
+
+@pytest.fixture(scope="module")
+def doors(site: Site, standing: Any) -> Iterator[second_door.TwoDoors]:
+    """The second front door and the balancer."""
+    with second_door.standing(site) as found:
+        yield found
+
+
+def started(site: Site) -> dict[str, str]:
+    """When each front door was booted, by the host's own clock of the kernel."""
+    return {
+        name: podman("exec", site.lab.container(name), "sh", "-c", STARTED).stdout.strip()
+        for name in ("edge1", second_door.NAME)
+    }
+
+
+def test_both_front_doors_are_rebooted_under_load_and_no_call_is_lost(
+    site: Site, doors: second_door.TwoDoors, record_property: Any
+) -> None:
+    before = started(site)
+    load = Load(site, site.token("teacher"), doors.url)
+    began = time.monotonic()
+    with site.composer_fault(route="create", action="none", latency=COMPOSER_SECONDS):
+        done = asyncio.run(
+            load.during("-i", str(doors.inventory), "--limit", "edge", patch_reboot="always")
+        )
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert not load.failures, load.what_failed()
+    counts = site.compositions(load.mark)
+    assert {title: count for title, count in counts.items() if count != 1} == {}
+    assert len(counts) == load.made > 20
+    after = started(site)
+    assert all(after[name] != before[name] for name in before)
+    assert "A reboot is due and left" not in told(done)
+    served = {
+        name: podman("exec", site.lab.container(name), "journalctl", "-q", "--no-pager", "-o", "cat",
+                     "COMPOSER_EVENT=call", "COMPOSER_STATUS=200").stdout.count("/mcp")
+        for name in before
+    }  # fmt: skip
+    assert min(served.values()) > 0, served
+    record_property(
+        "summary",
+        f"two front doors rebooted in {seconds:.0f} s, {load.made} calls meanwhile: 0 failed, 0 doubled",
+    )
+
+
+def test_a_front_door_that_dies_costs_at_most_the_calls_that_it_had(
+    site: Site, doors: second_door.TwoDoors, bearer: str
+) -> None:
+    podman("kill", site.lab.container(second_door.NAME))
+
+    async def several() -> None:
+        for number in range(4):
+            async with site.client(bearer, doors.url) as client:
+                made = await client.call_tool(
+                    "create_composition",
+                    {"lesson": lesson(f"one door is dead {number}")},
+                    read_timeout_seconds=60,
+                )
+                assert not made.is_error, said(made)
+
+    asyncio.run(several())
