@@ -36,7 +36,7 @@ PEER_ROLES = ("devsec.hardening.os_hardening", "devsec.hardening.ssh_hardening")
 PEER_SETTINGS = {
     "os_auditd_enabled": False,
     "sftp_enabled": False,
-    # Its default would lock out the user of the bench, who must come back for the second run; ours lets a key in.
+    # Its default would lock the bench out before the second run; ours lets root in with a key.
     "ssh_permit_root_login": "prohibit-password",
     # Its default names one more, which a host of the image does not have.
     "ssh_host_key_files": ["/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ed25519_key"],

@@ -1,4 +1,4 @@
-"""A second front door joins the platform, and a balancer passes callers on to both, as a site with two would have it."""
+"""A second front door joins the platform, and a balancer passes callers on to both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ backend doors
     balance roundrobin
     option httpchk
     http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host {name}
-    default-server send-proxy-v2 check inter 1s fall 2 rise 2 check-ssl verify required ca-file /authority.crt check-sni {name} verifyhost {name}
+    default-server send-proxy-v2 check inter 1s fall 2 rise 2
+    default-server check-ssl verify required ca-file /authority.crt check-sni {name} verifyhost {name}
     server edge1 {first}:443
     server edge2 {second}:443
 """
@@ -44,9 +45,10 @@ backend doors
 
 @dataclass(frozen=True)
 class TwoDoors:
-    """Where the balancer answers, and the inventory that has the second door."""
+    """Where callers reach the balancer, its address among the hosts, and the inventory with both doors."""
 
     url: str
+    balancer: str
     inventory: Path
 
 
@@ -57,10 +59,7 @@ def standing(site: Site) -> Iterator[TwoDoors]:
     second, balancer = (f"{lab.prefix}.{number}" for number in (NUMBER, BALANCER_NUMBER))
     port = lab.port + 10
     folder = lab.state / "second-door"
-    folder.mkdir(exist_ok=True)
-    inventory = folder / "edge2.yml"
-    # JSON is YAML, and Ansible reads both files of hosts as one.
-    inventory.write_text(json.dumps(_inventory(second, balancer, lab.port, port)), encoding="utf-8")
+    inventory = _write_inventory(folder, second, balancer, lab.port, port)
     containers = [lab.container(NAME), lab.container("balancer")]
     hosts.remove(containers)
     known = lab.state / "ssh" / "known_hosts"
@@ -75,25 +74,26 @@ def standing(site: Site) -> Iterator[TwoDoors]:
         text = BALANCER.format(name=config.FRONT_DOOR, first=lab.address("edge1"), second=second)
         settings.write_text(text, encoding="utf-8")
         _balance(site, balancer, port, settings)
-        yield TwoDoors(f"https://localhost:{port}/mcp", inventory)
+        yield TwoDoors(f"https://localhost:{port}/mcp", balancer, inventory)
     finally:
         hosts.remove(containers)
         known.write_text(former, encoding="utf-8")
 
 
-def _inventory(second: str, balancer: str, *ports: int) -> dict[str, object]:
+def _write_inventory(folder: Path, second: str, balancer: str, *ports: int) -> Path:
+    """The second host and what both need, beside inventories/lab; JSON is YAML."""
+    door = {"hosts": {NAME: {"host_address": second}}}
+    # The balancer's port belongs to the name by which callers reach it here.
     names = [config.FRONT_DOOR, *(f"localhost:{port}" for port in ports)]
-    settings = {"haproxy_balancers": [balancer], "haproxy_leave_seconds": 5}
-    return {
-        "all": {
-            "hosts": {NAME: {"host_address": second}},
-            "children": {
-                "edge": {"hosts": {NAME: {}}, "vars": settings},
-                # The balancer's port belongs to the name by which callers reach it here.
-                "app": {"vars": {"composer_mcp_allowed_hosts": names}},
-            },
-        }
+    texts = {
+        "edge2.yml": {"all": {"children": {"edge": door}}},
+        "group_vars/edge.yml": {"haproxy_balancers": [balancer], "haproxy_leave_seconds": 5},
+        "group_vars/app.yml": {"composer_mcp_allowed_hosts": names},
     }
+    (folder / "group_vars").mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(json.dumps(text), encoding="utf-8")
+    return folder / "edge2.yml"
 
 
 def _labels(site: Site) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Knocks at the front door until nobody opens: what its health page and a call say, each on a connection of its own.
+"""Knocks at the front door until nobody opens: its health page and a call, each on a connection of its own.
 
-Prints {"health": [[seconds, status], ...], "calls": [...]}, with 0 for a refused connection and an error's name for
-anything else. A call of before is under way all the time, byte by byte; "slow" is how it ended.
+Prints {"health": [[seconds, status], ...], "calls": [...]}, with 0 for a refused connection and an error's name
+for anything else. A call of before is under way all the time, byte by byte; "slow" is how it ended.
 """
 
 import http.client

@@ -1,4 +1,4 @@
-"""Asks the front door from an address, with a line of the PROXY protocol ahead of the encryption, or without one.
+"""Asks the front door from an address, with a line of the PROXY protocol first, or without one.
 
 passed_on.py ADDRESS PATH TIMES [LINE]; prints a list of {"status": n, "headers": {...}} or {"error": "..."}.
 """

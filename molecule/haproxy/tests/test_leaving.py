@@ -1,4 +1,4 @@
-"""A front door that leaves sends callers elsewhere first; of a balancer it believes who calls, and of nobody else."""
+"""A front door that leaves says so first; a balancer is believed who calls, and nobody else."""
 
 from __future__ import annotations
 
