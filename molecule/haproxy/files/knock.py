@@ -1,6 +1,6 @@
 """Knocks at the front door until nobody opens: its health page and a call, each on a connection of its own.
 
-Prints {"health": [[seconds, status], ...], "calls": [...]}, with 0 for a refused connection and an error's name
+Prints {"health": [[seconds, status], ...], "calls": [...]}: 0 for a refused connection, an error's name
 for anything else. A call of before is under way all the time, byte by byte; "slow" is how it ended.
 """
 
