@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gateway_server
-short_description: Take an application host out of HAProxy without losing a call, and bring it back
+short_description: Take a server out of HAProxy without losing a call, and bring it back
 version_added: "0.1.0"
 author:
   - The EuConquisto Composer platform contributors (@euconquisto)
@@ -34,7 +34,10 @@ options:
     type: bool
     default: false
   backend:
-    description: HAProxy's backend.
+    description:
+      - HAProxy's backend.
+      - In V(door) the gateway itself is the one server, V(127.0.0.1). Drained, it says at C(/health/ready) that callers should be
+        sent to another front door.
     type: str
     default: composer
   socket:
@@ -106,13 +109,13 @@ def servers_of(statistics, addresses, backend):
 
 
 def serves(server):
-    """Whether it gets calls; one whose checks begin to fail ("UP 1/3") still does."""
-    return server["status"].startswith("UP")
+    """Whether it gets calls; one whose checks begin to fail ("UP 1/3") still does, and so does one that has no checks."""
+    return server["status"].startswith(("UP", "no check"))
 
 
 def healthy(server):
     """Whether its checks succeed, drained or not."""
-    return server["status"] in ("UP", "DRAIN")
+    return server["status"] in ("UP", "DRAIN", "no check")
 
 
 class Gateway:
@@ -150,7 +153,7 @@ class Gateway:
                 return server
         known = ", ".join(f"{server['name']} ({server['address']})" for server in found)
         self.module.fail_json(
-            msg=f"This gateway knows no application host {address}; it knows {known or 'none'}. Bring it up to date with the "
+            msg=f"The backend {self.backend} of this gateway has no server {address}; it has {known or 'none'}. Bring it up to date with the "
             "play for the edge (--tags haproxy). Nothing was changed at this gateway."
         )
 

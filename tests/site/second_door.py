@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,30 +18,8 @@ from lab.machine import PROJECT, podman
 NAME, NUMBER = "edge2", 13
 BALANCER_NUMBER = 14
 IMAGE = "debian13-baked"
-#: As docs/front-doors.md shows it to operators.
-BALANCER = """
-defaults
-    mode tcp
-    timeout connect 2s
-    timeout client 200s
-    timeout server 200s
-    timeout check 2s
-    retries 3
-    option redispatch 1
-
-frontend callers
-    bind :443
-    default_backend doors
-
-backend doors
-    balance roundrobin
-    option httpchk
-    http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host {name}
-    default-server send-proxy-v2 check inter 1s fall 2 rise 2
-    default-server check-ssl verify required ca-file /authority.crt check-sni {name} verifyhost {name}
-    server edge1 {first}:443
-    server edge2 {second}:443
-"""
+#: The lines that operators are shown, between these two.
+PAGE, FIRST, LAST = PROJECT / "docs/front-doors.md", "    defaults\n", "        server edge2 192.0.2.12:443\n"
 
 
 @dataclass(frozen=True)
@@ -71,8 +50,7 @@ def standing(site: Site) -> Iterator[TwoDoors]:
         done = play(site, "site.yml", "-i", str(inventory))
         assert done.returncode == 0, done.stdout[-5000:]
         settings = folder / "balancer.cfg"
-        text = BALANCER.format(name=config.FRONT_DOOR, first=lab.address("edge1"), second=second)
-        settings.write_text(text, encoding="utf-8")
+        settings.write_text(_as_documented(lab.address("edge1"), second), encoding="utf-8")
         _balance(site, balancer, port, settings)
         yield TwoDoors(f"https://localhost:{port}/mcp", balancer, inventory)
     finally:
@@ -94,6 +72,22 @@ def _write_inventory(folder: Path, second: str, balancer: str, *ports: int) -> P
     for name, text in texts.items():
         (folder / name).write_text(json.dumps(text), encoding="utf-8")
     return folder / "edge2.yml"
+
+
+def _as_documented(first: str, second: str) -> str:
+    """The page's configuration of a balancer, with this lab's names and addresses."""
+    page = PAGE.read_text(encoding="utf-8")
+    text = page[page.index(FIRST) : page.index(LAST) + len(LAST)]
+    ours = {
+        "composer.example.org": config.FRONT_DOOR,
+        "192.0.2.11": first,
+        "192.0.2.12": second,
+        "/etc/ssl/certs/ca-certificates.crt": "/authority.crt",
+    }
+    for theirs, own in ours.items():
+        assert theirs in text, f"{PAGE.name} does not mention {theirs}"
+        text = text.replace(theirs, own)
+    return textwrap.dedent(text)
 
 
 def _labels(site: Site) -> dict[str, str]:

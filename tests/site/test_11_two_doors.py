@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import second_door
-from patching import COMPOSER_SECONDS, STARTED, Load, told
+from patching import COMPOSER_SECONDS, STARTED, Load, patch, told
 from site_lab import Site, lesson, said
 
 from lab.machine import podman
@@ -48,8 +48,8 @@ def test_both_front_doors_are_rebooted_under_load_and_no_call_is_lost(
     after = started(site)
     assert all(after[name] != before[name] for name in before)
     assert "A reboot is due and left" not in told(done)
-    # The first was back long before the second went: it served, and knew who called.
-    log = site.host("edge1").ask("journalctl -q --no-pager -o cat COMPOSER_EVENT=call COMPOSER_STATUS=200")
+    # The first was back before the second went: since its reboot it has served, and knows who called.
+    log = site.host("edge1").ask("journalctl -b -q --no-pager -o cat COMPOSER_EVENT=call COMPOSER_STATUS=200")
     calls = [entry for entry in map(json.loads, log.splitlines()) if entry["path"] == "/mcp"]
     assert calls and doors.balancer not in {entry["source"] for entry in calls}
     record_property(
@@ -58,9 +58,35 @@ def test_both_front_doors_are_rebooted_under_load_and_no_call_is_lost(
     )
 
 
-def test_a_front_door_that_dies_costs_at_most_the_calls_that_it_had(
+def test_the_last_door_that_welcomes_callers_is_not_taken_away(
+    site: Site, doors: second_door.TwoDoors
+) -> None:
+    drain = (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock');"
+        " s.sendall(b'set server door/open state drain\\n'); s.recv(99)"
+    )
+    container = site.lab.container(second_door.NAME)
+    podman("exec", container, "python3", "-c", drain)
+    before = started(site)
+    words = ("-i", str(doors.inventory), "--limit", "edge1")
+    done = patch(site, *words, patch_reboot="always")
+    assert done.returncode != 0
+    assert "No other front door serves and welcomes callers (asked: edge2" in told(done)
+    assert started(site) == before
+    # The door that somebody has drained by hand is patched, and stays drained.
+    done = patch(site, "-i", str(doors.inventory), "--limit", "edge2", patch_reboot="always")
+    assert done.returncode == 0, done.stdout[-3000:]
+    certificate = "--cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
+    ask = f"curl -sk {certificate} https://localhost:8404/health"
+    health = podman("exec", container, "sh", "-c", ask).stdout
+    assert json.loads(health)["welcomes"] == 0
+    podman("exec", container, "systemctl", "reload", "haproxy")
+
+
+def test_a_front_door_that_is_dead_is_passed_over(
     site: Site, doors: second_door.TwoDoors, bearer: str
 ) -> None:
+    # Killed at once, so that the balancer has not noticed when the first call comes.
     podman("kill", site.lab.container(second_door.NAME))
 
     async def several() -> None:

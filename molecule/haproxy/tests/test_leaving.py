@@ -37,8 +37,9 @@ def test_it_says_so_first_serves_meanwhile_and_ends_with_its_last_call(host: Any
     assert health[0] == 200 and 503 in health
     warned = next(at for at, status in seen["health"] if status == 503)
     # Nobody is turned away before whoever sends callers here has had the time to see it.
-    turned_away = [at for at, status in seen["health"] + seen["calls"] if status not in (200, 503)]
-    assert min(turned_away) - warned > LEAVE_SECONDS - 1, seen
+    turned_away = [(at, status) for at, status in seen["health"] + seen["calls"] if status not in (200, 503)]
+    assert {status for _, status in turned_away} == {0}, seen
+    assert min(at for at, _ in turned_away) - warned > LEAVE_SECONDS - 1, seen
     assert 503 not in [status for _, status in seen["calls"]]
     assert seen["slow"] == 200
     assert host.run("systemctl is-active haproxy").stdout.strip() == "inactive"

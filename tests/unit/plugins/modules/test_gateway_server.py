@@ -120,6 +120,12 @@ def test_a_host_comes_back_only_when_the_gateway_finds_it_healthy(
     assert gateway.said == ["set server composer/app1 state ready"]
 
 
+def test_a_server_without_checks_comes_back_at_once(gateway: FakeGateway, tmp_path: Path) -> None:
+    gateway.status["app1"] = "no check"
+    answer = run(tmp_path, state="ready", address="10.0.0.11")
+    assert "failed" not in answer and not answer["changed"]
+
+
 def test_check_mode_sets_nothing(gateway: FakeGateway, tmp_path: Path) -> None:
     arguments = {"state": "drained", "address": "10.0.0.12", "_ansible_check_mode": True}
     assert run(tmp_path, **arguments)["changed"]
@@ -130,7 +136,8 @@ def test_an_address_that_the_gateway_does_not_know_is_told_with_those_it_knows(
     gateway: FakeGateway, tmp_path: Path
 ) -> None:
     answer = run(tmp_path, state="drained", address="10.0.0.13")
-    assert "knows no application host 10.0.0.13; it knows app1 (10.0.0.11), app2 (10.0.0.12)" in answer["msg"]
+    told = "The backend composer of this gateway has no server 10.0.0.13; it has app1 (10.0.0.11), app2"
+    assert told in answer["msg"]
 
 
 def test_a_gateway_that_does_not_run_is_told(tmp_path: Path) -> None:
