@@ -21,6 +21,7 @@ from ansible_collections.euconquisto.composer.plugins.plugin_utils.inspection im
     LATER,
     Evaluate,
     missing_groups,
+    refused_values,
     unknown_variables,
     wrong_values,
 )
@@ -66,6 +67,7 @@ class ActionModule(ActionBase):
             for complaint in [
                 *unknown_variables(composition, sorted(own)),
                 *wrong_values(composition, own["group_names"], own, evaluate),
+                *refused_values(composition, own["group_names"], evaluate),
             ]:
                 complaints.setdefault(complaint, []).append(host)
         told = missing_groups(composition, groups)

@@ -123,6 +123,22 @@ def wrong_values(
     return complaints
 
 
+def refused_values(composition: Composition, group_names: Iterable[str], evaluate: Evaluate) -> list[str]:
+    """One complaint for each role of this host that refuses its values; `_<role>_wrong` tells why."""
+    complaints = []
+    for role in composition.roles_of(group_names):
+        name = f"_{role}_wrong"
+        if name not in composition.vars(role):
+            continue
+        try:
+            told = evaluate(name)
+        except LookupError as reason:
+            told = reason.args[0]
+        if told is not LATER and told:
+            complaints.append(f"{role}: {told}")
+    return complaints
+
+
 def _check(name: str, option: Mapping[str, Any], evaluate: Evaluate) -> str | None:
     try:
         value = evaluate(name)

@@ -46,10 +46,12 @@ def test_it_says_so_first_serves_meanwhile_and_ends_with_its_last_call(host: Any
     assert host.run("ls /run/systemd/system/haproxy.service.d").stdout == ""
 
 
-def ask(host: Any, address: str, source: str = "", times: int = 1) -> list[dict[str, Any]]:
+def ask(
+    host: Any, address: str, source: str = "", times: int = 1, path: str = "/health/live"
+) -> list[dict[str, Any]]:
     """What somebody at this address gets who says, before anything else, that he asks for this source."""
     line = f"PROXY TCP4 {source} 127.0.0.1 40000 443" if source else ""
-    command = f"/usr/bin/python3 /opt/around/passed_on.py {address} /health/live {times} '{line}'"
+    command = f"/usr/bin/python3 /opt/around/passed_on.py {address} {path} {times} '{line}'"
     return list(json.loads(host.check_output(command)))
 
 
@@ -68,7 +70,11 @@ def test_nobody_else_is_believed_and_a_balancer_must_tell(host: Any) -> None:
 
 
 def test_callers_behind_a_balancer_are_limited_one_by_one_and_its_own_looks_are_not(host: Any) -> None:
-    assert {told["status"] for told in ask(host, BALANCER, BALANCER, times=100)} == {200}
+    looks = ask(host, BALANCER, BALANCER, times=100, path="/health/ready")
+    assert {told["status"] for told in looks} == {200}
+    # Nor does each of them cost a line of the log.
+    count = f"journalctl -q -o cat -u haproxy COMPOSER_EVENT=call | grep -c '\"{BALANCER}\"'"
+    assert host.run(count).stdout.strip() == "0"
     guesses = [told["status"] for told in ask(host, BALANCER, "203.0.113.10", times=100)]
     assert guesses[0] == 200 and guesses[-1] == 429
     assert ask(host, BALANCER, "203.0.113.11")[0]["status"] == 200

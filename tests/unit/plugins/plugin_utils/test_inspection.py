@@ -11,6 +11,7 @@ from ansible_collections.euconquisto.composer.plugins.plugin_utils.composition i
 from ansible_collections.euconquisto.composer.plugins.plugin_utils.inspection import (
     LATER,
     missing_groups,
+    refused_values,
     unknown_variables,
     wrong_values,
 )
@@ -44,7 +45,7 @@ FILES: dict[str, Any] = {
         }
     },
     "roles/app/defaults/main.yml": {"app_workers": "{{ something }}"},
-    "roles/app/vars/main.yml": {"app_firewall_rules": [], "_app_internal": 1},
+    "roles/app/vars/main.yml": {"app_firewall_rules": [], "_app_internal": 1, "_app_wrong": ""},
     "roles/app_tools/meta/argument_specs.yml": {
         "argument_specs": {"main": {"options": {"app_tools_path": {"type": "path", "description": "Where."}}}}
     },
@@ -187,3 +188,23 @@ def test_a_placeholder_of_the_examples_is_refused(composition: Composition) -> N
     users = [{"name": "replace-me-teacher"}]
     (complaint,) = judge(composition, "app", host_address="x", app_workers=1, app_users=users)
     assert "placeholder" in complaint
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("", []),
+        (LATER, []),
+        ("app_port is 0; it must be a port", ["app: app_port is 0; it must be a port"]),
+        (LookupError("no such network"), ["app: no such network"]),
+    ],
+)
+def test_a_role_is_asked_what_it_refuses(composition: Composition, answer: Any, told: list[str]) -> None:
+    def evaluate(name: str) -> Any:
+        assert name == "_app_wrong"
+        if isinstance(answer, LookupError):
+            raise answer
+        return answer
+
+    assert refused_values(composition, ["app"], evaluate) == told
+    assert refused_values(composition, [], evaluate) == []
