@@ -24,6 +24,8 @@ ABOUT = (
 OURS, PEER = "composer-mcp", "devsec.hardening"
 FRESH, AGAIN = "hardening, fresh host", "hardening, nothing to change"
 SITE = "site.yml on the lab, nothing to change"
+#: Of the runs with nothing to change the one in the middle counts.
+ROUNDS = 3
 #: Seconds, and the part of the peer's time.
 LIMITS = {FRESH: (60.0, 1 / 5), AGAIN: (15.0, 1 / 20)}
 SITE_SECONDS = 60.0
@@ -55,12 +57,21 @@ def _measure(report: Report, say: Callable[[str], None]) -> None:
         seconds |= {(row.what, PEER): row.figures["seconds"] for row in earlier}
     with machines(max(len(ways), MACHINES), say) as found:
         names = list(found)
-        for way, name in zip(ways, names, strict=False):
-            for what in (FRESH, AGAIN):
-                say(f"{way.name}: {what}")
-                played = play(way, {name: found[name]})
-                seconds[what, way.name] = played.seconds
-                report.rows.append(_row(what, way.name, played))
+        pairs = list(zip(ways, names, strict=False))
+        for way, name in pairs:
+            say(f"{way.name}: {FRESH}")
+            played = play(way, {name: found[name]})
+            seconds[FRESH, way.name] = played.seconds
+            report.rows.append(_row(FRESH, way.name, played))
+        again: dict[str, list[Played]] = {way.name: [] for way in ways}
+        for number in range(ROUNDS):
+            for way, name in pairs:
+                say(f"{way.name}: {AGAIN}, {number + 1} of {ROUNDS}")
+                again[way.name].append(play(way, {name: found[name]}))
+        for who, runs in again.items():
+            played = sorted(runs, key=lambda one: one.seconds)[ROUNDS // 2]
+            seconds[AGAIN, who] = played.seconds
+            report.rows.append(_row(AGAIN, who, played))
         _promise(report, seconds)
         # The second machine may have been hardened by the peer: from here on both are ours.
         play(ours(), found)
@@ -108,10 +119,16 @@ def _site(report: Report, say: Callable[[str], None]) -> None:
         report.remarks.append("site.yml was not measured: no lab is up (`make lab`, then again).")
         return
     program = str(PROJECT / ".venv/bin/ansible-playbook")
+    command = [program, "site.yml", "-i", "inventories/lab"]
     say(SITE)
-    played = play_with([program, "site.yml", "-i", "inventories/lab"], environment(lab))
-    figures = {"seconds": played.seconds, "changed": float(sum(played.changed.values()))}
-    report.rows.append(Row(SITE, OURS, figures))
+    played = play_with(command, environment(lab))
+    changed = float(sum(played.changed.values()))
+    report.rows.append(Row(SITE, OURS, {"seconds": played.seconds, "changed": changed}))
+    say("how often each host is spoken to")
+    # Not timed: at this level of talk Ansible tells every command that it sends.
+    spoken = play_with(command, {**environment(lab), "ANSIBLE_VERBOSITY": "3"})
     for host, tasks in sorted(played.ran.items()):
-        report.rows.append(Row("tasks that ran in site.yml", host, {"tasks": float(tasks)}))
+        figures = {"tasks": float(tasks), "commands by ssh": float(spoken.commands.get(lab.address(host), 0))}
+        report.rows.append(Row("in site.yml, nothing to change", host, figures))
     report.promises.append(Promise(SITE, played.seconds, SITE_SECONDS, "s"))
+    report.promises.append(Promise("what it changed", changed, 0.0))

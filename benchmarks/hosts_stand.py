@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ SSH = (
     "-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o IdentitiesOnly=yes -o LogLevel=ERROR "
     "-o ControlMaster=auto -o ControlPersist=60s"
 )
+SPOKEN = re.compile(r"^<([^>]+)> SSH: EXEC ", re.MULTILINE)
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 #: The peer's roles and their settings for a container: no audit daemon, as in its own tests, no parameters of
 #: the whole kernel, which a container may not set.
@@ -57,6 +59,8 @@ class Played:
     seconds: float
     ran: Mapping[str, int]
     changed: Mapping[str, int]
+    #: How often each host was spoken to by ssh; counted only at Ansible's verbosity 3.
+    commands: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +184,5 @@ def play_with(command: Sequence[str], environment: Mapping[str, str]) -> Played:
         time.monotonic() - began,
         {host: int(ok) for host, ok, *_ in recap},
         {host: int(changed) for host, _, changed, *_ in recap},
+        Counter(SPOKEN.findall(done.stdout)),
     )

@@ -8,6 +8,7 @@ Documentation: `plugins/modules/trial.py`.
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import Any
 
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
             return {"changed": False, "skipped": True, "msg": f"{what}: nothing is tried in check mode."}
         end = time.monotonic() + seconds
         try:
-            tried = self._call(task_vars, program, "try", str(seconds))
+            tried = self._call(program, "try", str(seconds))
         except AnsibleConnectionFailure as error:
             # The answer may have been the first thing that the change refused.
             problem = f"the connection broke: {error}"
@@ -50,13 +51,13 @@ class ActionModule(ActionBase):
                 return {**tried, "failed": True, "msg": f"{what}: not tried. {said(tried)}"}
             if tried["stdout"].strip() == "unchanged":
                 return {"changed": False, "state": "unchanged"}
-            confirmed, problem = self._until(end, task_vars, program, "confirm")
+            confirmed, problem = self._until(end, program, "confirm")
             if confirmed is not None and confirmed.get("rc") == 0:
                 return {"changed": True, "state": "confirmed"}
             problem = f"the host refused: {said(confirmed)}" if confirmed is not None else problem
         # Only when its time is over does the host's answer say what stays in force.
         time.sleep(max(0.0, end + PAUSE_SECONDS - time.monotonic()))
-        status, silence = self._until(end + GRACE_SECONDS, task_vars, program, "status")
+        status, silence = self._until(end + GRACE_SECONDS, program, "status")
         told = f"{what}: the change was not confirmed ({problem})"
         if status is None:
             return {
@@ -69,29 +70,26 @@ class ActionModule(ActionBase):
             "failed": True,
             "changed": False,
             "state": "restored",
-            "msg": f"{told}. The host: {status.get('stdout') or said(status)}",
+            "msg": f"{told}. The host: {status.get('stdout', '').strip() or said(status)}",
         }
 
-    def _until(
-        self, end: float, task_vars: dict[str, Any] | None, *command: str
-    ) -> tuple[dict[str, Any] | None, str]:
+    def _until(self, end: float, *command: str) -> tuple[dict[str, Any] | None, str]:
         """Call over a new connection, again until the end; the result or None, and the last problem."""
         problem = "its time was over"
         while time.monotonic() < end:
             try:
                 # Whatever was let in before proves nothing.
                 self._connection.reset()
-                return self._call(task_vars, *command), ""
+                return self._call(*command), ""
             except AnsibleConnectionFailure as error:
                 problem = f"no new connection: {error}"
                 time.sleep(PAUSE_SECONDS)
         return None, problem
 
-    def _call(self, task_vars: dict[str, Any] | None, *command: str) -> dict[str, Any]:
-        result: dict[str, Any] = self._execute_module(
-            module_name="ansible.builtin.command", module_args={"argv": list(command)}, task_vars=task_vars
-        )
-        return result
+    def _call(self, *command: str) -> dict[str, Any]:
+        """By the host's own shell: a module would take longer than the look itself."""
+        done: dict[str, Any] = self._low_level_execute_command(shlex.join(command))
+        return done
 
 
 def said(result: dict[str, Any]) -> str:

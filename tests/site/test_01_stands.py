@@ -5,6 +5,8 @@ import re
 import struct
 import zlib
 
+import pytest
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -38,6 +40,19 @@ def test_the_preview_of_the_first_composition_shows_something(site, standing):
     width, height = struct.unpack("!II", picture[16:24])
     assert width >= 600 and height >= 400
     assert colours(picture) > 20, "the picture's lines are nearly all alike: a blank page"
+
+
+def test_a_dry_run_on_bare_hosts_tells_what_would_be_done_and_does_nothing(site, standing):
+    if standing.dry is None:
+        pytest.skip("the lab stood already")
+    dry = standing.dry
+    assert dry.code == 0, dry.said[-4000:]
+    assert {host: files for host, files in dry.left.items() if files} == {}
+    # Files are shown as they would be, and how many things would change is counted.
+    assert "+[Journal]" in dry.said and "+PermitRootLogin prohibit-password" in dry.said
+    recap = dict(re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+)", dry.said, re.MULTILINE))
+    assert set(recap) == {host.name for host in site.hosts}
+    assert all(int(count) >= 10 for count in recap.values())
 
 
 def test_the_summary_tells_what_an_operator_wants_to_know(standing):
