@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 UNITS = ["prometheus-node-exporter"]
 CERTIFICATE = "--cert /etc/ssl/composer/host.crt --key /etc/ssl/composer/host.key"
@@ -25,12 +28,10 @@ def test_an_observer_with_a_certificate_reads_the_metrics(host: Any, neighbour: 
         assert f"\n{metric}" in answer.stdout
 
 
-def test_updates_that_wait_and_a_due_reboot_are_metrics(host: Any, neighbour: Any) -> None:
+def test_a_due_reboot_is_a_metric(host: Any, neighbour: Any) -> None:
     host.run("touch /run/reboot-required")
     assert host.run("systemctl start prometheus-node-exporter-apt.service").succeeded
     figures = scrape(host, neighbour, CERTIFICATE).stdout
-    # The newer collector writes no line for updates where none waits.
-    assert "\napt_autoremove_pending" in figures
     assert re.search(r"^node_reboot_required 1(\.0)?$", figures, re.MULTILINE), figures
     host.run("rm /run/reboot-required")
     assert host.run("systemctl start prometheus-node-exporter-apt.service").succeeded
@@ -38,12 +39,54 @@ def test_updates_that_wait_and_a_due_reboot_are_metrics(host: Any, neighbour: An
     assert re.search(r"^node_reboot_required 0(\.0)?$", figures, re.MULTILINE), figures
 
 
-def test_what_apparmor_denies_is_a_metric(host: Any, neighbour: Any) -> None:
-    """A container has no AppArmor of its own; the line is the kernel's as far as the journal can tell."""
-    assert host.run("systemctl start composer-apparmor-metrics.service").succeeded
-    assert "\ncomposer_apparmor_denials_total 0" in scrape(host, neighbour, CERTIFICATE).stdout
-    assert host.service("composer-apparmor-metrics.timer").is_running
-    assert "\nnode_textfile_scrape_error 0" in scrape(host, neighbour, CERTIFICATE).stdout
+def waiting(host: Any, neighbour: Any) -> float:
+    """How many packages have a newer version, as an observer is told."""
+    assert host.run("systemctl start prometheus-node-exporter-apt.service").succeeded
+    figures = scrape(host, neighbour, CERTIFICATE).stdout
+    # The newer collector writes no line for updates where none waits.
+    assert "\napt_autoremove_pending" in figures
+    lines = re.findall(r"^apt_upgrades_pending\{.*\} (\S+)$", figures, re.MULTILINE)
+    return sum(float(value) for value in lines)
+
+
+@pytest.fixture
+def outdated(host: Any) -> Iterator[None]:
+    """A package whose archive offers a newer version; the lists of other archives stay as they are."""
+    archive, source = "/srv/outdated", "/etc/apt/sources.list.d/outdated.list"
+    control = "Package: outdated\nVersion: $v\nArchitecture: all\n"
+    control += "Maintainer: Nobody <nobody@example.org>\nDescription: to be updated\n"
+    script = f"""
+        mkdir -p {archive}/tree/DEBIAN; cd {archive}
+        for v in 1.0 2.0; do
+            printf "{control}" > tree/DEBIAN/control
+            dpkg-deb --root-owner-group --build tree outdated_$v.deb
+        done
+        {{
+            dpkg-deb --field outdated_2.0.deb
+            echo "Filename: ./outdated_2.0.deb"
+            echo "Size: $(stat --format %s outdated_2.0.deb)"
+            echo "SHA256: $(sha256sum outdated_2.0.deb | cut -d ' ' -f 1)"
+        }} > Packages
+        echo "deb [trusted=yes] file:{archive} ./" > {source}
+        dpkg --install outdated_1.0.deb
+    """
+    done = host.run("sh -euc %s", script)
+    assert done.succeeded, done.stderr
+    yield
+    lists = "/var/lib/apt/lists/_srv_outdated_*"
+    assert host.run(f"dpkg --purge outdated && rm -rf {archive} {source} {lists}").succeeded
+
+
+def test_an_update_that_waits_is_a_metric(host: Any, neighbour: Any, outdated: None) -> None:
+    before = waiting(host, neighbour)
+    only = "-o Dir::Etc::sourcelist=sources.list.d/outdated.list -o Dir::Etc::sourceparts=-"
+    done = host.run(f"apt-get update -q {only} -o APT::Get::List-Cleanup=0")
+    assert done.succeeded, done.stderr
+    assert waiting(host, neighbour) == before + 1
+    assert host.run("dpkg --install /srv/outdated/outdated_2.0.deb").succeeded
+    assert waiting(host, neighbour) == before
+    timer = host.run("systemctl list-timers --no-legend prometheus-node-exporter-apt.timer").stdout
+    assert "prometheus-node-exporter-apt.service" in timer and not timer.startswith("-")
 
 
 def test_the_unit_may_do_little(host: Any) -> None:
