@@ -12,7 +12,9 @@ import pytest
 UNITS = ["composer-firewall", "composer-firewall-revert"]
 # curl's exit status.
 TIMED_OUT = 28
-PORTS = (8001, 8002, 8003, 8004, 8005)
+PORTS = (8001, 8002, 8003, 8004, 8005, 8006)
+# On the neighbour: what the inventory says it has, what the set holds, and what nobody knows.
+KNOWN, PARTNER, STRANGER = "fd93::a", "fd93::5:1", "fd93::b"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,6 +142,31 @@ def test_an_address_that_connects_too_often_waits(host: Any, neighbour: Any) -> 
     assert neighbour.run(f"timeout 20 sh -c 'until {answer}; do sleep 0.2; done'").succeeded
 
 
+@pytest.fixture
+def operator(host: Any, neighbour: Any) -> Iterator[None]:
+    """The neighbour is one, for a while."""
+    assert host.run(f"composer-firewall add operators {address_of(neighbour)}").succeeded
+    yield
+    assert host.run(f"composer-firewall remove operators {address_of(neighbour)}").succeeded
+
+
+def test_an_operator_who_logs_in_too_often_waits_and_no_other_does(
+    host: Any, neighbour: Any, operator: None
+) -> None:
+    before, refused = counted(host, "ssh_source"), counted(host, "ssh_rate")
+    target = f"/dev/tcp/{neighbour.address_of(host)}/22"
+    flood = f"for i in {{1..150}}; do timeout 0.5 bash -c 'exec 3<>{target}' || {{ echo $i; exit 9; }}; done"
+    done = neighbour.run("bash -c %s", flood)
+    # The default: 60 at once, then one a second.
+    assert done.rc == 9 and int(done.stdout) > 60
+    assert counted(host, "ssh_rate") > refused
+    with socket.create_connection((neighbour.address_of(host), 22), timeout=5) as connection:
+        assert connection.recv(3) == b"SSH"
+    one = f"timeout 1 bash -c 'exec 3<>{target}'"
+    assert neighbour.run("timeout 20 bash -c %s", f"until {one}; do sleep 0.2; done").succeeded
+    assert counted(host, "ssh_source") == before
+
+
 def test_what_was_refused_is_among_the_metrics_of_the_host(host: Any, neighbour: Any) -> None:
     assert not neighbour.can_connect(host, 8004)
     folder = "/var/lib/prometheus/node-exporter"
@@ -182,6 +209,60 @@ def test_ipv6_is_open_and_closed_like_ipv4(host: Any, neighbour: Any) -> None:
 
     assert status(8002) == 0
     assert status(8004) == TIMED_OUT
+
+
+@pytest.fixture
+def ula(host: Any, neighbour: Any) -> Iterator[str]:
+    """The host's address in a network of IPv6 in which the neighbour has three."""
+    mine = f"fd93::1:{address_of(host).split('.')[-1]}"
+    on = [(host, mine), *((neighbour, address) for address in (KNOWN, PARTNER, STRANGER))]
+    for machine, address in on:
+        assert machine.run(f"ip -6 addr add {address}/64 dev eth0 nodad").succeeded
+    yield mine
+    for machine, address in on:
+        machine.run(f"ip -6 addr del {address}/64 dev eth0")
+
+
+def test_an_ipv6_address_opens_what_it_was_named_for(host: Any, neighbour: Any, ula: str) -> None:
+    def reached(*tried: tuple[str, int]) -> set[tuple[str, int]]:
+        """All at the same time: what is refused takes its time."""
+        asked = [
+            f"(curl -so /dev/null -m 3 --interface {source} http://[{ula}]:{port}/ && echo {source} {port}) &"
+            for source, port in tried
+        ]
+        said = neighbour.run("sh -c %s", "".join(asked) + "wait").stdout
+        return {(source, int(port)) for source, port in map(str.split, said.splitlines())}
+
+    # A port for a host by its group, for a set, for an address.
+    everything = [(source, port) for source in (KNOWN, PARTNER, STRANGER) for port in (8003, 8005, 8006)]
+    before = counted(host, "undeclared")
+    assert reached(*everything) == {(KNOWN, 8003), (PARTNER, 8005), (KNOWN, 8006)}
+    assert counted(host, "undeclared") >= before + 6
+    assert host.run(f"composer-firewall add partners {STRANGER}").succeeded
+    assert host.run(f"composer-firewall add blocked {KNOWN}").succeeded
+    assert reached(*everything, (KNOWN, 8002)) == {(PARTNER, 8005), (STRANGER, 8005)}
+    assert host.run(f"composer-firewall remove blocked {KNOWN}").succeeded
+    assert host.run(f"composer-firewall remove partners {STRANGER}").succeeded
+    assert reached((KNOWN, 8003), (STRANGER, 8005)) == {(KNOWN, 8003)}
+
+
+def test_a_host_goes_to_the_ipv6_addresses_it_was_declared_to_go_to(
+    host: Any, neighbour: Any, ula: str
+) -> None:
+    enforced = host.ansible.get_variables()["firewall_output_policy"] == "drop"
+    counter = "output" if enforced else "output_undeclared"
+    neighbour.run("systemd-run --collect --unit=elsewhere python3 -m http.server --bind :: 8001")
+    ready = "until curl -so /dev/null http://[::1]:8001/; do sleep 0.1; done"
+    assert neighbour.run(f"timeout 15 sh -c '{ready}'").succeeded
+    try:
+        before = counted(host, counter)
+        assert host.run(f"curl -so /dev/null -m 15 http://[{KNOWN}]:8001/").succeeded
+        assert counted(host, counter) == before
+        answer = host.run(f"curl -sS -o /dev/null -m 15 http://[{STRANGER}]:8001/")
+        assert answer.failed == enforced and "timed out" not in answer.stderr
+        assert counted(host, counter) > before
+    finally:
+        neighbour.run("systemctl stop elsewhere")
 
 
 def test_a_trial_does_not_outlive_a_restart(host: Any, neighbour: Any) -> None:
