@@ -8,7 +8,8 @@ from tools.audits.machines import Machine
 from tools.audits.pages import Page, table
 
 CHECKS = {
-    "firewall rules": "nft --check --file /etc/nftables.conf",
+    # What is loaded at boot; a host without it has no firewall, and nft says so.
+    "firewall rules": "nft --check --file /etc/composer-firewall/confirmed.nft",
     "ssh settings": "sshd -t",
     "units": "cd /etc/systemd/system && systemd-analyze verify --man=no --recursive-errors=no"
     " composer-*.service composer-*.timer composer-*.path composer-*.target",

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.unit.host_programs import load
 from tools.audits import checks, devsec, lynis, openscap, pages, sshaudit, units
+from tools.tracked import ROOT
 
 LYNIS = """\
 lynis_version=3.1.4
@@ -98,6 +100,11 @@ def test_settings_of_sshd_keep_their_whole_value() -> None:
         "maxstartups": "20:30:100",
         "subsystem": "sftp /usr/lib/x",
     }
+
+
+def test_the_firewall_that_is_judged_is_the_one_that_is_loaded() -> None:
+    program = load(ROOT / "roles/firewall/files/usr/local/lib/composer-firewall/firewall")
+    assert checks.CHECKS["firewall rules"].endswith(f" {program.CONFIRMED}")
 
 
 def test_every_control_of_dev_sec_says_what_why_and_whether() -> None:
