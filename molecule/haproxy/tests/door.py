@@ -31,7 +31,7 @@ class Answer:
 
 
 def tokens(host: Any, wanted: list[dict[str, Any]]) -> list[str]:
-    """Tokens of one run of the program: it costs more to start it than to sign. They are good for ten minutes."""
+    """Tokens of one run of the program, good for ten minutes: it costs more to start it than to sign."""
     return _signed(host, json.dumps(wanted), int(time.monotonic() / FRESH_SECONDS))
 
 
