@@ -78,7 +78,7 @@ def test_a_dry_run_shows_the_rule_and_changes_nothing(hosts: Any, play: Any) -> 
     rule = {"port": 8004, "from": "neighbours", "reason": "shown"}
     done = play("--check", "--diff", firewall_extra_rules=[rule])
     assert done.returncode == 0
-    shown = r'^\+.*tcp dport 8004 accept comment "inventory: shown"'
+    shown = r'^\+\s*ip saddr .*tcp dport 8004 accept comment "inventory: shown"'
     assert len(re.findall(shown, done.stdout, re.MULTILINE)) == len(hosts)
     assert [ruleset(host) for host in hosts] == before
 
