@@ -9,11 +9,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.parents[1].name for path in CHECKOUT.glob("roles/*/meta/argument_specs.yml"))
+APPLIED = yaml.safe_load((Path(__file__).resolve().parents[1] / "applied.yml").read_text(encoding="utf-8"))
 BUILD_SECONDS = 120
 PLAY_SECONDS = 240
+APPLY_SECONDS = 420
+BARE, APPLY = ("--limit", "examples-12,examples-13"), ("--limit", "examples-applied")
 #: What the examples bring along from the controller.
 FILES = {
     "bao": ".cache/artifacts/bin/bao",
@@ -52,13 +56,13 @@ class Repository:
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
-    def play(self, role: str, *options: str) -> str:
+    def play(self, role: str, *options: str, seconds: float = PLAY_SECONDS) -> str:
         """Run the example of a role as its README shows it."""
         readme = self.folder / f"collections/ansible_collections/euconquisto/composer/roles/{role}/README.md"
         found = EXAMPLE.search(readme.read_text(encoding="utf-8"))
         assert found, f"{readme} shows no example"
         (self.folder / f"{role}.yml").write_text(found[1], encoding="utf-8")
-        return self.run(PLAY_SECONDS, "ansible-playbook", "-i", self._inventory, f"{role}.yml", *options)
+        return self.run(seconds, "ansible-playbook", "-i", self._inventory, f"{role}.yml", *options)
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +75,19 @@ def repository(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixture
 def test_the_example_of_a_role_runs_dry_on_hosts_that_nobody_has_provisioned(
     repository: Repository, role: str
 ) -> None:
-    said = repository.play(role, "--check", "--diff")
+    said = repository.play(role, *BARE, "--check", "--diff")
     # A play that did nothing would be green, too.
     assert re.findall(r"ok=\d+ +changed=[1-9]", said), said
+
+
+@pytest.mark.timeout(APPLY_SECONDS + 30)
+@pytest.mark.parametrize("role", APPLIED)
+def test_the_example_of_a_host_role_does_what_it_says(repository: Repository, role: str) -> None:
+    said = repository.play(role, *APPLY, seconds=APPLY_SECONDS)
+    assert re.findall(r"ok=\d+ +changed=[1-9]", said), said
+
+
+@pytest.mark.parametrize("role", APPLIED)
+def test_beside_the_other_examples_nothing_is_left_to_do(repository: Repository, role: str) -> None:
+    said = repository.play(role, *APPLY, "--check", "--diff")
+    assert set(re.findall(r"ok=\d+ +changed=(\d+)", said)) == {"0"}, said
