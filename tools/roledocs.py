@@ -119,7 +119,8 @@ def _example(checkout: Path, role: str, spec: dict[str, Any]) -> str:
 
 
 def _tested(checkout: Path, role: str) -> str:
-    return APPLIED if role in _load(checkout / "molecule/examples/applied.yml") else DRY
+    applied = _load(checkout / "molecule/examples/vars/applied.yml")["examples_applied"]
+    return APPLIED if role in applied else DRY
 
 
 def _lines(description: Any) -> list[str]:

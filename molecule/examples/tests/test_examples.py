@@ -13,7 +13,9 @@ import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.parents[1].name for path in CHECKOUT.glob("roles/*/meta/argument_specs.yml"))
-APPLIED = yaml.safe_load((Path(__file__).resolve().parents[1] / "applied.yml").read_text(encoding="utf-8"))
+APPLIED = yaml.safe_load((CHECKOUT / "molecule/examples/vars/applied.yml").read_text(encoding="utf-8"))[
+    "examples_applied"
+]
 BUILD_SECONDS = 120
 PLAY_SECONDS = 240
 APPLY_SECONDS = 420
