@@ -87,8 +87,12 @@ class ActionModule(ActionBase):
         return None, problem
 
     def _call(self, *command: str) -> dict[str, Any]:
-        """By the host's own shell: a module would take longer than the look itself."""
-        done: dict[str, Any] = self._low_level_execute_command(shlex.join(command))
+        """By the host's own shell: a module would take longer than the look itself.
+
+        With something to read ssh gives the program no terminal. With one it would be hung up when the change
+        cuts the connection, and its errors would be in colour.
+        """
+        done: dict[str, Any] = self._low_level_execute_command(shlex.join(command), in_data=b"\n")
         return done
 
 
