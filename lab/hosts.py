@@ -10,14 +10,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lab.machine import CACHE, inspect, podman, run
 from lab.problem import Problem
 
 INIT = Path(__file__).resolve().parent / "resources" / "lab-init"
 BOOT_SECONDS = 60
-INSPECT_ATTEMPTS = 10
 # SYS_ADMIN: the mounts of lab-init and systemd's own sandboxing. NET_*: nftables. Others: kept by units.
 CAPABILITIES = (
     "SYS_ADMIN,NET_ADMIN,NET_RAW,AUDIT_CONTROL,AUDIT_READ,SYS_PTRACE,SYSLOG,IPC_LOCK,SYS_NICE,DAC_READ_SEARCH"
@@ -173,24 +171,14 @@ def generation(label: str) -> str:
 
 def used_addresses(network: str) -> set[str]:
     """The addresses that containers on the network hold now, stopped ones included."""
+    ids = podman("ps", "--all", "--quiet", "--filter", f"network={network}").stdout.split()
+    if not ids:
+        return set()
     found: set[str] = set()
-    for item in _on_network(network):
+    for item in json.loads(podman("inspect", *ids).stdout):
         settings = item["NetworkSettings"]["Networks"].get(network, {})
         found.update(value for value in (settings.get("IPAddress"), _static_address(item)) if value)
     return found
-
-
-def _on_network(network: str) -> list[dict[str, Any]]:
-    """What podman knows of the containers on a network."""
-    for attempt in range(INSPECT_ATTEMPTS):
-        ids = podman("ps", "--all", "--quiet", "--filter", f"network={network}").stdout.split()
-        if not ids:
-            return []
-        # Somebody else's host may be removed between the two looks; then the first is repeated.
-        done = podman("inspect", *ids, check=attempt == INSPECT_ATTEMPTS - 1)
-        if done.returncode == 0:
-            return list(json.loads(done.stdout))
-    return []
 
 
 def _static_address(item: dict[str, object]) -> str | None:

@@ -27,7 +27,7 @@ NETWORK = "composer-molecule"
 SUBNET = "10.93.0.0/24"
 FIRST_ADDRESS = 10
 DOMAIN = "lab.test"
-# One lock for all checkouts: they share the network and must not take the same address.
+# One lock for all checkouts, to take addresses and to give them back: they share the network.
 LOCK = Path.home() / ".cache" / "composer-molecule.lock"
 
 
@@ -55,8 +55,7 @@ def create(scenario: Scenario) -> None:
     """Boot every platform of the scenario and tell Molecule where it is reached."""
     images.ensure([_image(platform) for platform in scenario.platforms], say=_say)
     key = hosts.ensure_key(hosts.KEYS)
-    hosts.remove(list(hosts.containers(scenario.label)))
-    _forget_connections(scenario)
+    _remove(scenario)
     with _address_lock():
         hosts.ensure_network(NETWORK, SUBNET)
         free = _free_addresses()
@@ -78,9 +77,15 @@ def create(scenario: Scenario) -> None:
 
 def destroy(scenario: Scenario) -> None:
     """Remove the scenario's containers and what Molecule knew of them."""
-    hosts.remove(list(hosts.containers(scenario.label)))
-    _forget_connections(scenario)
+    _remove(scenario)
     scenario.instance_file.write_text("[]\n", encoding="utf-8")
+
+
+def _remove(scenario: Scenario) -> None:
+    """Nobody looks for free addresses meanwhile, among hosts that are about to vanish."""
+    with _address_lock():
+        hosts.remove(list(hosts.containers(scenario.label)))
+    _forget_connections(scenario)
 
 
 def _image(platform: dict[str, Any]) -> str:

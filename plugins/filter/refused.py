@@ -43,12 +43,13 @@ _value:
   type: str
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+
+from ansible_collections.euconquisto.composer.plugins.plugin_utils.addresses import network
 
 
 def refused(forms: Mapping[str, Mapping[str, Any]]) -> str:
@@ -73,8 +74,8 @@ def _fits(name: str, form: Mapping[str, Any]) -> bool:
 
 def _is_network(text: Any) -> bool:
     try:
-        ipaddress.ip_network(str(text))
-    except ValueError:
+        network(str(text), "refused")
+    except AnsibleFilterError:
         return False
     return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patching import play
 from site_lab import Site
 
 from lab import config, images, platform, standin
@@ -36,6 +35,6 @@ def on_bare_hosts(site: Site) -> Dry:
     standin.stand_up(lab, print)
     for host in site.hosts:
         host.ask(f"touch {MARK}")
-    done = play(site, "site.yml", "--check", "--diff")
+    done = site.play("site.yml", "--check", "--diff")
     left = {host.name: host.ask(LEFT).split() for host in site.hosts}
     return Dry(done.returncode, done.stdout + done.stderr, left)

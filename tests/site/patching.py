@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
-import sys
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 import httpx2
 from mcp.shared.exceptions import MCPError
 from site_lab import Site, lesson, said
 
-from lab import site as ansible
-from lab.machine import PROJECT
-
 AT_ONCE = 4
 COMPOSER_SECONDS = 0.5
-PLAY_SECONDS = 1200
 STARTED = "cut -d' ' -f22 /proc/1/stat"
 
 
 def patch(site: Site, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """The playbook, as an operator starts it; its output goes to the log too."""
-    return play(site, "playbooks/patch.yml", *words, **variables)
-
-
-def play(site: Site, playbook: str, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Any playbook."""
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).parent / "ansible-playbook"),
-            *(playbook, "-i", "inventories/lab", "-e", json.dumps(variables), *words),
-        ],
-        cwd=PROJECT,
-        env=ansible.environment(site.lab),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PLAY_SECONDS,
-        check=False,
-    )
-    print(done.stdout, done.stderr)
-    return done
+    """Every host is patched, or those that the words choose."""
+    return site.play("playbooks/patch.yml", *words, **variables)
 
 
 def told(done: subprocess.CompletedProcess[str]) -> str:
@@ -93,3 +67,10 @@ class Load:
                 return await asyncio.to_thread(patch, self.site, *words, **variables)
             finally:
                 self.enough = True
+
+    def assert_nobody_noticed(self, at_least: int) -> None:
+        """So many calls or more were made, and each has made one composition."""
+        assert not self.failures, self.what_failed()
+        counts = self.site.compositions(self.mark)
+        assert {title: count for title, count in counts.items() if count != 1} == {}
+        assert len(counts) == self.made > at_least

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from patching import play
 from site_lab import Site
 
 from lab import config, hosts, images
@@ -47,7 +46,7 @@ def standing(site: Site) -> Iterator[TwoDoors]:
         _boot(site, second)
         public = podman("exec", containers[0], "cat", "/etc/ssh/ssh_host_ed25519_key.pub").stdout.split()
         known.write_text(f"{former}{second} {public[0]} {public[1]}\n", encoding="utf-8")
-        done = play(site, "site.yml", "-i", str(inventory))
+        done = site.play("site.yml", "-i", str(inventory))
         assert done.returncode == 0, done.stdout[-5000:]
         settings = folder / "balancer.cfg"
         settings.write_text(_as_documented(lab.address("edge1"), second), encoding="utf-8")

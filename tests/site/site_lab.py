@@ -24,10 +24,11 @@ from mcp import Client, types
 from mcp.client.streamable_http import streamable_http_client
 
 from lab import config, platform, session, standin
+from lab import site as ansible
 from lab.machine import PROJECT, podman
 
 NAME = "ci"
-UP_SECONDS = 1500
+UP_SECONDS, PLAY_SECONDS = 1500, 1200
 PATIENCE_SECONDS = 60
 POLL_SECONDS = 0.1
 PROBES = Path(__file__).parent / "probes"
@@ -117,6 +118,22 @@ class Site:
             print(line, end="", flush=True)
             said.append(line)
         return subprocess.CompletedProcess(process.args, process.wait(timeout=UP_SECONDS), "".join(said), "")
+
+    def play(self, playbook: str, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """A playbook, as an operator starts it; its output goes to the log too."""
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        done = subprocess.run(
+            [program, playbook, "-i", "inventories/lab", "-e", json.dumps(variables), *words],
+            cwd=PROJECT,
+            env=ansible.environment(self.lab),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PLAY_SECONDS,
+            check=False,
+        )
+        print(done.stdout, done.stderr)
+        return done
 
     def token(self, user: str) -> str:
         """A token of one of the lab's users, as the secret server gives it to them."""

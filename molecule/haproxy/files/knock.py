@@ -1,7 +1,7 @@
 """Knocks at the front door until nobody opens: its health page and a call, each on a connection of its own.
 
 Prints {"health": [[seconds, status], ...], "calls": [...]}: 0 for a refused connection, an error's name
-for anything else. A call of before is under way all the time, byte by byte; "slow" is how it ended.
+for anything else. A call of before is under way all the time; "slow" is how it ended.
 """
 
 import http.client
@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS, PACE_SECONDS = 60, 0.5
 context = ssl.create_default_context(cafile="/etc/ssl/composer/authority.crt")
 wanted = [{"claims": {"sub": "knock"}}]
 words = [sys.executable, "/opt/around/make_token.py", json.dumps(wanted)]
@@ -39,18 +39,15 @@ def ask(method, path, body=None):
 
 
 def slow():
-    """Its body comes in small pieces, until after the door has closed for others."""
+    """The last byte of its body comes when the door has closed for others."""
     connection = http.client.HTTPSConnection("127.0.0.1", 443, timeout=20, context=context)
     connection.putrequest("POST", "/mcp", skip_host=True)
     for name, value in headers.items():
         connection.putheader(name, value)
     connection.putheader("Content-Length", "4")
     connection.endheaders()
-    for piece in (b"{", b" ", b" "):
-        connection.send(piece)
-        time.sleep(0.1)
+    connection.send(b"{  ")
     gone.wait(LIMIT_SECONDS)
-    time.sleep(0.5)
     try:
         connection.send(b"}")
         answer = connection.getresponse()
@@ -62,7 +59,6 @@ def slow():
 
 under_way = threading.Thread(target=slow)
 under_way.start()
-print("knocking", flush=True)
 while not gone.is_set() and time.monotonic() - began < LIMIT_SECONDS:
     for kind, question in {"health": ("GET", "/health/ready"), "calls": ("POST", "/mcp", "{}")}.items():
         at = round(time.monotonic() - began, 2)
@@ -72,7 +68,7 @@ while not gone.is_set() and time.monotonic() - began < LIMIT_SECONDS:
             gone.set()
             break
     # Slowly enough for the limits on callers.
-    time.sleep(0.5)
+    gone.wait(PACE_SECONDS)
 gone.set()
 under_way.join(LIMIT_SECONDS)
 print(json.dumps(seen))

@@ -154,16 +154,3 @@ def test_a_log_that_cannot_be_read_is_told_and_leaves_the_figure(
     said = host.run("journalctl --unit composer-apparmor-metrics --output cat --lines 20").stdout
     assert "Is a directory" in said and "The figures of AppArmor are as they were." in said
     assert told(host, neighbour) == 1
-
-
-def test_the_timer_tells_it_by_itself(host: Any) -> None:
-    assert host.service("composer-apparmor-metrics.timer").is_running
-    assert host.run("systemctl start composer-apparmor-metrics").succeeded
-    timer = host.run("systemctl list-timers --no-legend composer-apparmor-metrics.timer").stdout
-    assert "composer-apparmor-metrics.service" in timer and not timer.startswith("-")
-
-
-def test_the_unit_may_do_little(host: Any) -> None:
-    said = host.run("systemd-analyze security --no-pager composer-apparmor-metrics.service")
-    exposure = float(said.stdout.rpartition("service: ")[2].split()[0])
-    assert exposure <= 3.0, said.stdout

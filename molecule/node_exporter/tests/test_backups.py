@@ -73,18 +73,6 @@ def test_figures_that_find_no_room_leave_the_former_ones(host: Any, neighbour: A
         host.run(f"umount {folder}")
 
 
-def test_the_timer_tells_it_by_itself(host: Any) -> None:
-    assert host.run("systemctl start composer-backup-metrics").succeeded
-    timer = host.run("systemctl list-timers --no-legend composer-backup-metrics.timer").stdout
-    assert "composer-backup-metrics.service" in timer and not timer.startswith("-")
-
-
-def test_the_unit_may_do_little(host: Any) -> None:
-    said = host.run("systemd-analyze security --no-pager composer-backup-metrics.service")
-    exposure = float(said.stdout.rpartition("service: ")[2].split()[0])
-    assert exposure <= 3.0, said.stdout
-
-
 @pytest.mark.parametrize(
     ("backups", "told"),
     [

@@ -80,6 +80,7 @@ def test_every_role_names_what_it_refuses_before_any_host_is_touched(tmp_path: P
     [
         ({"firewall_operators": ["192.0.2.1/24"]}, "has host bits set"),
         ({"firewall_blocked": ["192.0.2.11"]}, "blocked"),
+        ({"firewall_sets": {"operators": ["192.0.2.9"]}}, "firewall_sets names operators or blocked"),
         ({"firewall_extra_rules": [{"port": 99999, "from": "any", "reason": "x"}]}, "99999"),
         (
             {
@@ -92,7 +93,7 @@ def test_every_role_names_what_it_refuses_before_any_host_is_touched(tmp_path: P
             "contradict each other",
         ),
     ],
-    ids=["cidr", "blocks a host of the platform", "port", "contradiction"],
+    ids=["cidr", "blocks a host of the platform", "a set of the role", "port", "contradiction"],
 )
 def test_rules_and_sets_that_cannot_be_meant_stop_there_too(
     tmp_path: Path, values: dict[str, Any], reason: str
