@@ -72,6 +72,10 @@ def test_a_changed_or_foreign_token_is_refused(host: Any) -> None:
         assert call(host, forged).status == 401
 
 
+def test_nothing_lies_at_the_root_of_the_host_that_is_not_debians(host: Any) -> None:
+    assert not host.file("/keys").exists
+
+
 def test_metadata_and_health_need_no_token_and_nothing_else_is_there(host: Any) -> None:
     for path in ("/.well-known/oauth-protected-resource/mcp", "/health/live", "/health/ready"):
         assert get(host, path).status == 200

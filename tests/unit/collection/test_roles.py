@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,23 @@ def test_roles_know_nothing_of_each_other(role: str) -> None:
         used = re.findall(r"euconquisto\.composer\.(\w+)", path.read_text())
         assert not set(used) & set(others), f"{path.name} uses another role"
         assert "include_role" not in path.read_text() and "import_role" not in path.read_text()
+
+
+def tasks_of(content: Any) -> Iterator[dict[str, Any]]:
+    """Every task of a file, also of its blocks."""
+    for task in content or []:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from tasks_of(task.get(part))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_tree_of_files_begins_with_folders_that_a_host_has(role: str) -> None:
+    """A folder that only sorts a role's files would be made at the root of the host."""
+    folder = CHECKOUT / "roles" / role
+    files = [task for path in folder.glob("tasks/*.yml") for task in tasks_of(load(path))]
+    for task in files:
+        tree = task.get("euconquisto.composer.config_tree")
+        for kind in ("templates", "files") if tree is not None else ():
+            tops = {path.name for path in folder.joinpath(tree.get(kind, kind)).glob("[!_]*")}
+            assert tops <= {"etc", "opt", "srv", "usr", "var"}, f"{task['name']}: {kind}"
